@@ -1,0 +1,8 @@
+//! The plan types of each feature, one file per feature.
+
+pub mod circuit_breaker;
+pub mod fault_injection;
+pub mod load_balancer;
+pub mod rate_limit;
+pub mod retry;
+pub mod timeout;

@@ -1,0 +1,33 @@
+//! What a gateway is to enforce, as plain data: listeners, routes, clusters and their policies.
+//!
+//! The plan is the one thing that every data plane shares. It knows no Kubernetes and does no IO.
+//!
+//! Invariants:
+//! - Every value is final. An `Option` means that a feature is off, never that somebody must still choose.
+//! - Every route and cluster says which policies its settings came from ([`Origin`]).
+//! - Equal resources give equal plans, byte for byte when serialized; lists are in the order that matters.
+
+#![warn(missing_docs)]
+
+pub mod cluster;
+pub mod feature;
+pub mod features;
+pub mod matching;
+pub mod name;
+pub mod plan;
+pub mod policy;
+pub mod units;
+
+pub use cluster::{Cluster, Endpoint, EndpointAddress, EndpointMap, Locality, UpstreamProtocol};
+pub use feature::{Feature, Support};
+pub use matching::{HeaderMatch, HostMatch, PathMatch, QueryMatch, RouteMatch, ValueMatch};
+pub use name::{
+    ClusterName, EndpointsName, ListenerName, NamespacedName, Origin, PolicyRef, RouteKind,
+    RouteName, RuleName,
+};
+pub use plan::{
+    DirectResponse, Forward, HeaderChanges, Listener, PathRewrite, Plan, Redirect, Route,
+    RouteAction, RouteRule, SplitTarget, UrlRewrite, VirtualHost, WeightedTarget,
+};
+pub use policy::{ClusterPolicy, RoutePolicy};
+pub use units::{PerMillion, Percent, Rate, TimeUnit};

@@ -1,0 +1,198 @@
+//! The plan itself: listeners, their virtual hosts and routes, and what each route does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use serde::{Serialize, Serializer};
+
+use crate::cluster::Cluster;
+use crate::matching::{HostMatch, RouteMatch};
+use crate::name::{ClusterName, ListenerName, Origin, RouteName, RuleName};
+use crate::policy::RoutePolicy;
+
+/// All that a data plane is to serve. Endpoints come apart from it, in an [`crate::EndpointMap`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Plan {
+    /// The listeners, by port, then from the most specific host name, then by name.
+    pub listeners: Vec<Arc<Listener>>,
+    /// What the routes forward to.
+    pub clusters: BTreeMap<ClusterName, Arc<Cluster>>,
+}
+
+/// One listener of a Gateway. Several may share a port; a request belongs to the one whose host name fits best, and
+/// takes only that listener's routes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Listener {
+    /// The Gateway and the listener's name.
+    pub name: ListenerName,
+    /// The port that the Gateway names, before any mapping to a local one.
+    pub port: u16,
+    /// The host names that it answers for.
+    pub hostname: HostMatch,
+    /// Its virtual hosts, from the most specific host name.
+    pub hosts: Vec<VirtualHost>,
+}
+
+/// The routes of one host name within a listener.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct VirtualHost {
+    /// The host name.
+    pub hostname: HostMatch,
+    /// The routes in the Gateway API's order of precedence: the first that matches is taken.
+    pub routes: Vec<Arc<Route>>,
+}
+
+/// One match of one rule under one host name.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Route {
+    /// Its name, unique in the listener.
+    pub name: RouteName,
+    /// What a request must look like.
+    pub matches: RouteMatch,
+    /// What is done with it; shared by all matches and host names of the rule.
+    pub rule: Arc<RouteRule>,
+}
+
+/// What one rule of a route does, under one effective policy.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RouteRule {
+    /// The rule.
+    pub name: RuleName,
+    /// Where the settings in `policy` came from.
+    pub origin: Origin,
+    /// The settings that apply to requests and responses.
+    pub policy: Arc<RoutePolicy>,
+    /// Changes to request headers, made before forwarding.
+    pub request_headers: HeaderChanges,
+    /// Changes to response headers, made to responses of the backend and to local replies of this route.
+    pub response_headers: HeaderChanges,
+    /// What becomes of the request.
+    pub action: RouteAction,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum RouteAction {
+    /// It is sent to a backend.
+    Forward(Forward),
+    /// The client is sent elsewhere.
+    Redirect(Redirect),
+    /// The gateway answers by itself.
+    Respond(DirectResponse),
+}
+
+/// Forwarding to one of several targets.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Forward {
+    /// What is changed in the URL first.
+    pub rewrite: Option<UrlRewrite>,
+    /// The targets, in the order of the rule's backendRefs; a request takes one of them by weight. Never empty, and
+    /// their weights are not all zero (a rule without usable backends is a [`RouteAction::Respond`]).
+    ///
+    /// A rule usually has one target, whose cluster holds all its backends as localities. Each backend has a target
+    /// of its own where backends have filters, mix address types, or are partly invalid.
+    pub targets: Vec<WeightedTarget>,
+}
+
+/// One of the targets among which a rule's requests are split.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WeightedTarget {
+    /// Its share: this weight over the sum of all.
+    pub weight: u32,
+    /// Where its requests go.
+    pub target: SplitTarget,
+    /// Changes to the request headers, after those of the rule.
+    pub request_headers: HeaderChanges,
+    /// Changes to the response headers, before those of the rule.
+    pub response_headers: HeaderChanges,
+}
+
+/// Where a share of a rule's requests goes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum SplitTarget {
+    /// To this cluster.
+    Cluster(ClusterName),
+    /// Nowhere: the backendRef is invalid, and its share gets this answer (flag `NC`).
+    Invalid(DirectResponse),
+}
+
+/// Changes of the URL before forwarding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UrlRewrite {
+    /// The new host name.
+    pub hostname: Option<Arc<str>>,
+    /// The new path.
+    pub path: Option<PathRewrite>,
+}
+
+/// A change of the path. The query stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum PathRewrite {
+    /// This path instead of the request's.
+    ReplaceFullPath(Arc<str>),
+    /// This instead of the prefix that the route matched (without a trailing slash, which a rewrite to `/` may have).
+    ReplacePrefixMatch(Arc<str>),
+}
+
+/// A redirect. What is `None` is taken from the request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Redirect {
+    /// `http` or `https`.
+    pub scheme: Option<Arc<str>>,
+    /// The host name.
+    pub hostname: Option<Arc<str>>,
+    /// The path.
+    pub path: Option<PathRewrite>,
+    /// The port to name. `None`: by the scheme where one is given, else the listener's; a scheme's own port is left
+    /// out.
+    pub port: Option<u16>,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}
+
+/// An answer that the gateway gives by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DirectResponse {
+    /// The status.
+    pub status: u16,
+    /// Why, for logs and explanations; never sent to the client.
+    pub reason: Arc<str>,
+}
+
+/// Changes of headers, in this order: set, add, remove.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HeaderChanges {
+    /// Replaced or created.
+    #[serde(serialize_with = "headers")]
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Added to those that are there.
+    #[serde(serialize_with = "headers")]
+    pub add: Vec<(HeaderName, HeaderValue)>,
+    /// Removed.
+    #[serde(serialize_with = "names")]
+    pub remove: Vec<HeaderName>,
+}
+
+impl HeaderChanges {
+    /// True where nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        let Self { set, add, remove } = self;
+        set.is_empty() && add.is_empty() && remove.is_empty()
+    }
+}
+
+fn headers<S: Serializer>(
+    headers: &[(HeaderName, HeaderValue)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(
+        headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()))),
+    )
+}
+
+fn names<S: Serializer>(names: &[HeaderName], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(names.iter().map(HeaderName::as_str))
+}

@@ -1,0 +1,107 @@
+//! Fills the resources from files, keeps what was last good, and says where in a file a finding is.
+
+#![warn(missing_docs)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::watch;
+use weir_resolve::{Diagnostic, FieldPath, ObjectRef, Resources, Severity};
+
+/// Where resources are read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file, or a folder with all that is in it (`*.yaml`, `*.yml`, `*.json`).
+    Path(PathBuf),
+    /// Standard input, read once.
+    Stdin,
+}
+
+/// All objects of the sources at one moment, and what was wrong with the rest.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The objects; where one is broken now, the version that was last good.
+    pub resources: Resources,
+    /// What is wrong in the files, by file and line.
+    pub findings: Vec<Finding>,
+    /// What is not served because it was never good. `/readyz` answers 503 while there is any.
+    pub missing: Vec<String>,
+}
+
+/// Where in a file something stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Location {
+    /// The file, as the user named it; `-` for standard input.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+/// Something wrong in a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// Where.
+    pub location: Location,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The object, where there is one.
+    pub object: Option<ObjectRef>,
+    /// Where in the object.
+    pub field: FieldPath,
+    /// The sort of finding, such as `syntax` or `unknown-field`.
+    pub id: &'static str,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+/// Why nothing could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A path is not there or cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Io {
+        /// The path.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Loaded {
+    /// Where an object, or a field of it, stands. The nearest field that is written is taken.
+    pub fn locate(&self, object: &ObjectRef, field: &FieldPath) -> Option<Location> {
+        let _ = (object, field);
+        todo!()
+    }
+
+    /// A finding of the engine with its place in the files.
+    pub fn finding(&self, diagnostic: &Diagnostic) -> Option<Finding> {
+        let _ = diagnostic;
+        todo!()
+    }
+}
+
+/// Reads all sources once.
+///
+/// # Errors
+/// When a path is not there or cannot be read. What is wrong inside the files is in [`Loaded::findings`].
+pub fn read(sources: &[Source]) -> Result<Loaded, ReadError> {
+    let _ = sources;
+    todo!()
+}
+
+/// Reads the sources, then follows them: each change gives a new [`Loaded`]. The watch ends when it is dropped.
+#[derive(Debug)]
+pub struct Watch {}
+
+impl Watch {
+    /// Starts watching. The receiver has the first reading already.
+    ///
+    /// # Errors
+    /// When a path is not there or cannot be watched.
+    pub fn start(sources: Vec<Source>) -> Result<(Self, watch::Receiver<Arc<Loaded>>), ReadError> {
+        let _ = sources;
+        todo!()
+    }
+}

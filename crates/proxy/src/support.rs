@@ -1,0 +1,34 @@
+//! How far this data plane enforces each feature: the one table that status, `check` and the docs are made from.
+
+use weir_plan::{Feature, Support};
+
+/// How far this data plane enforces a feature.
+///
+/// `Support::Partial` lists the settings that are not enforced, each as a path below `spec`, or `path=value` for one
+/// value of a setting, separated by spaces.
+pub fn support(feature: Feature) -> Support {
+    match feature {
+        Feature::CircuitBreaker | Feature::Timeout | Feature::FaultInjection => Support::Full,
+        Feature::RateLimit => Support::Partial(
+            "rateLimit.global.rules.limit.fromMetadata rateLimit.global.rules.cost.request.metadata \
+             rateLimit.global.rules.cost.response.metadata",
+        ),
+        Feature::Retry => Support::Partial("retry.numAttemptsPerPriority"),
+        Feature::LoadBalancer => Support::Partial(
+            "loadBalancer.type=Random loadBalancer.type=ConsistentHash loadBalancer.type=BackendUtilization \
+             loadBalancer.type=DynamicModule loadBalancer.slowStart loadBalancer.zoneAware \
+             loadBalancer.endpointOverride",
+        ),
+        Feature::BandwidthLimit
+        | Feature::AdmissionControl
+        | Feature::Compression
+        | Feature::ResponseOverride
+        | Feature::RequestBuffer
+        | Feature::HttpUpgrade
+        | Feature::Telemetry
+        | Feature::HealthCheck
+        | Feature::Connection
+        | Feature::Dns
+        | Feature::RoutingType => Support::No,
+    }
+}

@@ -1,0 +1,125 @@
+//! Findings: what is wrong with an object, or worth saying about it, and where in it.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use weir_plan::NamespacedName;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something does not take effect as written.
+    Error,
+    /// It takes effect, but perhaps not as meant.
+    Warning,
+}
+
+/// An object, as findings and statuses name it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectRef {
+    /// Its API group; empty for the core group.
+    pub group: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its namespace (empty for kinds without one) and name.
+    pub name: NamespacedName,
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name.namespace.is_empty() {
+            write!(f, "{} {}", self.kind, self.name.name)
+        } else {
+            write!(f, "{} {}", self.kind, self.name)
+        }
+    }
+}
+
+impl Serialize for ObjectRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A place in an object, such as `spec.rules[0].backendRefs[1].port`. Empty: the object as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct FieldPath(String);
+
+impl FieldPath {
+    /// A path from its text.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self(path.into())
+    }
+
+    /// The field `name` of what this path names.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Self {
+        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
+    }
+
+    /// The item `index` of the list that this path names.
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    /// The text form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Diagnostic {
+    /// The object.
+    pub object: ObjectRef,
+    /// Where in it.
+    pub field: FieldPath,
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable name of this sort of finding in kebab-case, such as `unknown-field` or `backend-not-found`.
+    pub id: &'static str,
+    /// What is wrong, and what to do, in lower case without a full stop.
+    pub message: String,
+}
+
+/// Collects findings.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnostics {
+    found: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    /// Adds a finding.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.found.push(diagnostic);
+    }
+
+    /// Adds an error.
+    pub fn error(&mut self, object: &ObjectRef, field: FieldPath, id: &'static str, message: impl Into<String>) {
+        let (object, message) = (object.clone(), message.into());
+        self.push(Diagnostic { object, field, severity: Severity::Error, id, message });
+    }
+
+    /// Adds a warning.
+    pub fn warning(&mut self, object: &ObjectRef, field: FieldPath, id: &'static str, message: impl Into<String>) {
+        let (object, message) = (object.clone(), message.into());
+        self.push(Diagnostic { object, field, severity: Severity::Warning, id, message });
+    }
+
+    /// The findings, sorted by object and place, each once.
+    pub fn into_sorted(mut self) -> Vec<Diagnostic> {
+        self.found.sort();
+        self.found.dedup();
+        self.found
+    }
+}

@@ -1,0 +1,70 @@
+//! The policy engine: Kubernetes resources in, a plan and the status of every object out.
+//!
+//! [`resolve`] is one pure function. It does no IO, reads no clock, and cannot fail on what users write: it returns
+//! the best plan there is, and findings about the rest.
+
+#![warn(missing_docs)]
+
+pub mod api;
+pub mod diagnostics;
+pub mod effective;
+pub mod object;
+pub mod resources;
+pub mod status;
+pub mod topology;
+
+pub use diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef, Severity};
+pub use effective::{EffectivePolicy, EffectiveRule};
+pub use object::Object;
+pub use resources::Resources;
+pub use status::Statuses;
+
+use std::sync::Arc;
+
+use weir_plan::{EndpointMap, Feature, Plan, Support};
+
+/// What resources do not say.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The controller name whose GatewayClasses are ours; written into every status.
+    pub controller_name: String,
+    /// Whether classes of other controllers are ours too (file mode without `--controller-name`).
+    pub every_class: bool,
+    /// What the data plane in use enforces.
+    pub support: fn(Feature) -> Support,
+    /// Whether routes protected by policies that we do not enforce (SecurityPolicy) are served all the same.
+    pub allow_unenforced: bool,
+    /// Whether Backends may point at loopback addresses.
+    pub allow_loopback: bool,
+}
+
+/// All that follows from a snapshot of resources.
+#[derive(Clone, Debug)]
+pub struct Resolution {
+    /// What the data plane is to do.
+    pub plan: Arc<Plan>,
+    /// The status of every object that has one.
+    pub statuses: Statuses,
+    /// The effective policy of every route rule on every listener that carries it, for explanations.
+    pub effective: Vec<Arc<EffectiveRule>>,
+    /// What is worth saying about the objects, beyond what their statuses say.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Results of earlier calls, kept to save work. It never changes what [`resolve`] returns.
+#[derive(Debug, Default)]
+pub struct Memo {}
+
+/// Turns a snapshot of resources into a plan and the status of every object.
+///
+/// Pure: equal `resources` and `context` give equal results whatever is in `memo`, which only saves work.
+pub fn resolve(resources: &Resources, context: &Context, memo: &mut Memo) -> Resolution {
+    let _ = (resources, context, memo);
+    todo!()
+}
+
+/// The endpoints of every Service port and Backend. It changes more often than the plan, so it is computed apart.
+pub fn endpoints(resources: &Resources) -> EndpointMap {
+    let _ = resources;
+    todo!()
+}

@@ -1,0 +1,66 @@
+//! `Resources`: the snapshot of all objects that every provider fills and the engine resolves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_plan::NamespacedName;
+
+use crate::api::{
+    Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, GrpcRoute, Gateway, GatewayClass, HttpRoute, ListenerSet,
+    Namespace, ReferenceGrant, Service, TcpRoute, TlsRoute, UdpRoute,
+};
+use crate::diagnostics::ObjectRef;
+use crate::object::{Object, OtherPolicy};
+
+/// Objects of one kind by name.
+pub type Objects<T> = BTreeMap<NamespacedName, Arc<T>>;
+
+/// All objects at one moment. Cheap to clone: the objects are shared.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Resources {
+    /// Named without a namespace.
+    pub gateway_classes: Objects<GatewayClass>,
+    pub gateways: Objects<Gateway>,
+    pub listener_sets: Objects<ListenerSet>,
+    pub http_routes: Objects<HttpRoute>,
+    pub grpc_routes: Objects<GrpcRoute>,
+    pub tcp_routes: Objects<TcpRoute>,
+    pub tls_routes: Objects<TlsRoute>,
+    pub udp_routes: Objects<UdpRoute>,
+    pub reference_grants: Objects<ReferenceGrant>,
+    /// Named without a namespace.
+    pub namespaces: Objects<Namespace>,
+    pub services: Objects<Service>,
+    pub endpoint_slices: Objects<EndpointSlice>,
+    pub config_maps: Objects<ConfigMap>,
+    pub backends: Objects<Backend>,
+    pub policies: Objects<BackendTrafficPolicy>,
+    pub other_policies: BTreeMap<ObjectRef, Arc<OtherPolicy>>,
+}
+
+impl Resources {
+    /// Adds an object, in place of one of the same kind and name.
+    pub fn insert(&mut self, object: Object) {
+        let reference = object.object_ref();
+        let name = reference.name.clone();
+        match object {
+            Object::GatewayClass(it) => drop(self.gateway_classes.insert(name, it)),
+            Object::Gateway(it) => drop(self.gateways.insert(name, it)),
+            Object::ListenerSet(it) => drop(self.listener_sets.insert(name, it)),
+            Object::HttpRoute(it) => drop(self.http_routes.insert(name, it)),
+            Object::GrpcRoute(it) => drop(self.grpc_routes.insert(name, it)),
+            Object::TcpRoute(it) => drop(self.tcp_routes.insert(name, it)),
+            Object::TlsRoute(it) => drop(self.tls_routes.insert(name, it)),
+            Object::UdpRoute(it) => drop(self.udp_routes.insert(name, it)),
+            Object::ReferenceGrant(it) => drop(self.reference_grants.insert(name, it)),
+            Object::Namespace(it) => drop(self.namespaces.insert(name, it)),
+            Object::Service(it) => drop(self.services.insert(name, it)),
+            Object::EndpointSlice(it) => drop(self.endpoint_slices.insert(name, it)),
+            Object::ConfigMap(it) => drop(self.config_maps.insert(name, it)),
+            Object::Backend(it) => drop(self.backends.insert(name, it)),
+            Object::BackendTrafficPolicy(it) => drop(self.policies.insert(name, it)),
+            Object::OtherPolicy(it) => drop(self.other_policies.insert(reference, it)),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Statuses as data: what every object is to be told. Sending them is the provider's job.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use weir_plan::NamespacedName;
+
+use crate::diagnostics::ObjectRef;
+
+/// The status of every object that has one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Statuses {
+    /// GatewayClasses of ours.
+    pub gateway_classes: BTreeMap<String, Vec<Condition>>,
+    /// Gateways of ours.
+    pub gateways: BTreeMap<NamespacedName, GatewayStatus>,
+    /// Routes of all kinds with a parent of ours.
+    pub routes: BTreeMap<ObjectRef, Vec<RouteParentStatus>>,
+    /// BackendTrafficPolicies; those without ancestors have no status to be written.
+    pub policies: BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>,
+    /// Backends.
+    pub backends: BTreeMap<NamespacedName, Vec<Condition>>,
+}
+
+/// A condition. `lastTransitionTime` is stamped by whoever writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Its type, such as `Accepted`.
+    pub r#type: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: ConditionStatus,
+    /// A word for machines.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+    /// The generation of the object that was looked at.
+    pub observed_generation: Option<i64>,
+}
+
+/// The truth of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub enum ConditionStatus {
+    True,
+    False,
+    Unknown,
+}
+
+/// The status of a Gateway.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct GatewayStatus {
+    pub conditions: Vec<Condition>,
+    pub listeners: Vec<ListenerStatus>,
+}
+
+/// The status of one listener.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub struct ListenerStatus {
+    pub name: String,
+    pub supported_kinds: Vec<RouteGroupKind>,
+    pub attached_routes: i32,
+    pub conditions: Vec<Condition>,
+}
+
+/// A kind of route that a listener takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct RouteGroupKind {
+    pub group: String,
+    pub kind: String,
+}
+
+/// What a route is told about one of its parents.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub struct RouteParentStatus {
+    pub parent_ref: ParentReference,
+    pub controller_name: String,
+    pub conditions: Vec<Condition>,
+}
+
+/// What a policy is told about one of its ancestors.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub struct PolicyAncestorStatus {
+    pub ancestor_ref: ParentReference,
+    pub controller_name: String,
+    pub conditions: Vec<Condition>,
+}
+
+/// A Gateway or ListenerSet, or a section of one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub struct ParentReference {
+    pub group: String,
+    pub kind: String,
+    pub namespace: Option<String>,
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub section_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<i32>,
+}

@@ -1,0 +1,94 @@
+//! Which route rule is carried by which listener.
+//!
+//! The result is what policies attach to: gateways with their listeners, and routes with their parents. It covers all
+//! five route kinds; only the plan is limited to those that the data plane serves.
+
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+use weir_plan::{HostMatch, NamespacedName, RouteKind};
+
+/// Every Gateway and ListenerSet that is ours, and every route with at least one parent that is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Topology {
+    /// Our Gateways, oldest first, then by namespace and name.
+    pub gateways: Vec<GatewayNode>,
+    /// Our routes of all kinds, oldest first, then by namespace and name, then by kind.
+    pub routes: Vec<RouteNode>,
+}
+
+/// A Gateway of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GatewayNode {
+    /// Which.
+    pub name: NamespacedName,
+    /// When it was created; none sorts first.
+    pub created: Option<Timestamp>,
+    /// Its labels, for selectors.
+    pub labels: Arc<std::collections::BTreeMap<String, String>>,
+    /// Its listeners: its own in the order written, then those of its ListenerSets.
+    pub listeners: Vec<ListenerNode>,
+    /// The ListenerSets whose parent it is, admitted or not.
+    pub listener_sets: Vec<NamespacedName>,
+}
+
+/// A listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerNode {
+    /// Which.
+    pub key: ListenerKey,
+    /// Its port.
+    pub port: u16,
+    /// Its protocol as written, such as `HTTP`.
+    pub protocol: String,
+    /// Its host names.
+    pub hostname: HostMatch,
+    /// Whether it serves (valid, and not in conflict with another).
+    pub programmed: bool,
+}
+
+/// Names a listener wherever it was written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerKey {
+    /// The Gateway that serves it.
+    pub gateway: NamespacedName,
+    /// The ListenerSet that it was written in; none: the Gateway itself.
+    pub listener_set: Option<NamespacedName>,
+    /// Its name there.
+    pub listener: Arc<str>,
+}
+
+/// A route with at least one parent of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteNode {
+    /// Its kind.
+    pub kind: RouteKind,
+    /// Which.
+    pub name: NamespacedName,
+    /// When it was created; none sorts first.
+    pub created: Option<Timestamp>,
+    /// Its labels, for selectors.
+    pub labels: Arc<std::collections::BTreeMap<String, String>>,
+    /// The name of each rule, where it has one.
+    pub rules: Vec<Option<Arc<str>>>,
+    /// Those of its parentRefs that name a Gateway or ListenerSet of ours, in the order written.
+    pub parents: Vec<ParentNode>,
+}
+
+/// A parentRef to a Gateway or ListenerSet of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParentNode {
+    /// Its place in `spec.parentRefs`.
+    pub index: usize,
+    /// The Gateway that it leads to.
+    pub gateway: NamespacedName,
+    /// The ListenerSet that it names; none: it names the Gateway.
+    pub listener_set: Option<NamespacedName>,
+    /// The section that it names.
+    pub section: Option<Arc<str>>,
+    /// The listeners that allow the route by kind and namespace, whatever their host names. Policies merge along
+    /// these.
+    pub allowed: Vec<ListenerKey>,
+    /// The listeners that carry the route, with the host names that it has there.
+    pub carried: Vec<(ListenerKey, Vec<HostMatch>)>,
+}
