@@ -30,8 +30,8 @@ pub struct Listener {
     pub port: u16,
     /// The host names that it answers for.
     pub hostname: HostMatch,
-    /// Its virtual hosts, from the most specific host name.
-    pub hosts: Vec<VirtualHost>,
+    /// Its virtual hosts, from the most specific host name. One that did not change is the same `Arc` in the next plan.
+    pub hosts: Vec<Arc<VirtualHost>>,
 }
 
 /// The routes of one host name within a listener.

@@ -1,6 +1,7 @@
 //! Statuses as data: what every object is to be told. Sending them is the provider's job.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use weir_plan::NamespacedName;
@@ -15,8 +16,10 @@ pub struct Statuses {
     pub gateway_classes: BTreeMap<String, Vec<Condition>>,
     /// Gateways of ours.
     pub gateways: BTreeMap<NamespacedName, GatewayStatus>,
+    /// ListenerSets with a parent of ours.
+    pub listener_sets: BTreeMap<NamespacedName, GatewayStatus>,
     /// Routes of all kinds with a parent of ours.
-    pub routes: BTreeMap<ObjectRef, Vec<RouteParentStatus>>,
+    pub routes: BTreeMap<ObjectRef, Arc<[RouteParentStatus]>>,
     /// BackendTrafficPolicies; those without ancestors have no status to be written.
     pub policies: BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>,
     /// Backends.

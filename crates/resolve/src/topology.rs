@@ -9,12 +9,14 @@ use k8s_openapi::jiff::Timestamp;
 use weir_plan::{HostMatch, NamespacedName, RouteKind};
 
 /// Every Gateway and ListenerSet that is ours, and every route with at least one parent that is.
+///
+/// A node that did not change since the last call is the same `Arc`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Topology {
     /// Our Gateways, oldest first, then by namespace and name.
-    pub gateways: Vec<GatewayNode>,
+    pub gateways: Vec<Arc<GatewayNode>>,
     /// Our routes of all kinds, oldest first, then by namespace and name, then by kind.
-    pub routes: Vec<RouteNode>,
+    pub routes: Vec<Arc<RouteNode>>,
 }
 
 /// A Gateway of ours.
