@@ -7,7 +7,7 @@ use serde::Serialize;
 /// A feature of a BackendTrafficPolicy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names are those of the API")]
 pub enum Feature {
     RateLimit,
     BandwidthLimit,

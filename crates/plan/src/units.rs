@@ -35,7 +35,7 @@ impl PerMillion {
 
 /// The time units of limits. A month is 30 days and a year 365, as in the Envoy rate-limit service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names are those of the API")]
 pub enum TimeUnit {
     Second,
     Minute,

@@ -47,7 +47,7 @@ impl BackOff {
 /// What counts as a failure worth another attempt. Names as in the API and in Envoy's `retry_on`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names are those of the API")]
 pub enum RetryTrigger {
     #[serde(rename = "5xx")]
     ServerError,

@@ -1,0 +1,272 @@
+//! Rules about everything beside the sources: paths, links, decisions, the README's commands.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+
+use crate::{File, files, none_of, root};
+
+fn pages() -> Vec<File> {
+    let mut pages = files();
+    pages.retain(|file| file.path.ends_with(".md"));
+    pages
+}
+
+#[test]
+fn nothing_names_a_path_of_one_machine() {
+    // Put together here, so that this file does not contain them.
+    let roots: Vec<String> = ["work", "root", "home", "farm", "tmp", "Users"]
+        .iter()
+        .map(|name| format!("/{name}/"))
+        .collect();
+    let mut broken = Vec::new();
+    for file in files() {
+        for (number, line) in file.lines() {
+            for root in &roots {
+                let is_path = line.match_indices(root.as_str()).any(|(at, _)| {
+                    // `example.com/home/` is a URL, `a/work/b` a path below something.
+                    !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-/*}".contains(c))
+                });
+                if is_path {
+                    broken.push(format!("{}:{number}: {root}", file.path));
+                }
+            }
+        }
+    }
+    none_of(
+        &broken,
+        "write the path relative to the project, or take a temporary folder; other machines have other paths",
+    );
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let pages = pages();
+    let mut broken = Vec::new();
+    for page in &pages {
+        for (number, target) in links(page) {
+            if target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            let (path, anchor) = match target.split_once('#') {
+                Some((path, anchor)) => (path, Some(anchor)),
+                None => (target, None),
+            };
+            let path = if path.is_empty() {
+                page.path.clone()
+            } else {
+                beside(&page.path, path)
+            };
+            if !root().join(&path).exists() {
+                broken.push(format!("{}:{number}: {target} (no {path})", page.path));
+                continue;
+            }
+            let Some(anchor) = anchor else { continue };
+            let known = pages
+                .iter()
+                .find(|page| page.path == path)
+                .is_some_and(|page| anchors(page).contains(anchor));
+            if !known {
+                broken.push(format!(
+                    "{}:{number}: {target} (no heading of that name)",
+                    page.path
+                ));
+            }
+        }
+    }
+    none_of(
+        &broken,
+        "mend the link; it is relative to the page it stands in",
+    );
+}
+
+/// The targets of a page's links with their lines, code blocks left out.
+fn links(page: &File) -> Vec<(usize, &str)> {
+    prose(page)
+        .flat_map(|(number, line)| {
+            line.match_indices("](").filter_map(move |(at, start)| {
+                let target = &line[at + start.len()..];
+                Some((number, &target[..target.find(')')?]))
+            })
+        })
+        .collect()
+}
+
+/// The lines of a page outside its code blocks.
+fn prose(page: &File) -> impl Iterator<Item = (usize, &str)> {
+    let mut in_code = false;
+    page.lines().filter(move |(_, line)| {
+        let fence = line.trim_start().starts_with("```");
+        in_code ^= fence;
+        !in_code && !fence
+    })
+}
+
+/// The anchors of a page's headings, spelled as code hosts do.
+fn anchors(page: &File) -> BTreeSet<String> {
+    prose(page)
+        .filter(|(_, line)| line.starts_with('#'))
+        .map(|(_, line)| {
+            line.trim_start_matches('#')
+                .trim()
+                .to_lowercase()
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+                .map(|c| if c == ' ' { '-' } else { c })
+                .collect()
+        })
+        .collect()
+}
+
+/// The path below the root that `target` means on the page `page`.
+fn beside(page: &str, target: &str) -> String {
+    let mut path = PathBuf::from(page);
+    path.pop();
+    for part in Path::new(target).components() {
+        match part {
+            Component::ParentDir => drop(path.pop()),
+            Component::CurDir => {}
+            Component::Normal(_) | Component::RootDir | Component::Prefix(_) => path.push(part),
+        }
+    }
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn every_decision_is_in_the_index() {
+    let pages = pages();
+    let index = pages
+        .iter()
+        .find(|page| page.path == "docs/decisions/README.md");
+    let index = index.expect("docs/decisions/README.md lists the decisions");
+    let listed: BTreeSet<&str> = links(index).into_iter().map(|(_, target)| target).collect();
+    let mut broken = Vec::new();
+    let mut numbers = BTreeSet::new();
+    for page in &pages {
+        let Some(name) = page
+            .path
+            .strip_prefix("docs/decisions/")
+            .filter(|name| *name != "README.md")
+        else {
+            continue;
+        };
+        let number = name.split('-').next().unwrap_or_default();
+        if number.len() != 4 || !number.bytes().all(|b| b.is_ascii_digit()) {
+            broken.push(format!(
+                "{}: the name begins with a number of four digits",
+                page.path
+            ));
+        } else if !numbers.insert(number) {
+            broken.push(format!("{}: the number {number} is taken", page.path));
+        }
+        if !listed.contains(name) {
+            broken.push(format!("{}: not in docs/decisions/README.md", page.path));
+        }
+    }
+    none_of(
+        &broken,
+        "give the decision the next number of its range, and a line in the index",
+    );
+}
+
+#[test]
+fn the_commands_of_the_readme_are_there() {
+    let pages = pages();
+    let readme = pages
+        .iter()
+        .find(|page| page.path == "README.md")
+        .expect("there is a README.md");
+    let commands: Vec<&str> = readme
+        .lines()
+        .map(|(_, line)| line.trim_start_matches("$ "))
+        .filter(|line| matches!(*line, "cargo run --release -- quickstart" | "scripts/test"))
+        .collect();
+    assert_eq!(
+        commands.get(..2),
+        Some(["cargo run --release -- quickstart", "scripts/test"].as_slice()),
+        "README.md gives the two commands, each on a line of its own, quickstart first"
+    );
+    let help = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["quickstart", "--help"])
+        .output()
+        .expect("weir runs");
+    assert!(
+        help.status.success(),
+        "`weir quickstart` is a command: {}",
+        String::from_utf8_lossy(&help.stderr)
+    );
+}
+
+#[test]
+fn scripts_can_be_run() {
+    for script in ["scripts/test", "scripts/check", "scripts/bless", ".ci/run"] {
+        let path = root().join(script);
+        assert!(path.is_file(), "{script} is missing");
+        let text = std::fs::read_to_string(&path).expect("a script is text");
+        assert!(
+            text.starts_with("#!/usr/bin/env bash\n"),
+            "{script} begins with #!/usr/bin/env bash"
+        );
+        assert!(
+            text.contains("\nset -euo pipefail\n"),
+            "{script} stops at the first failure (set -euo pipefail)"
+        );
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = path
+                .metadata()
+                .expect("its metadata can be read")
+                .permissions()
+                .mode();
+            assert!(
+                mode & 0o111 == 0o111,
+                "{script} is executable (chmod +x, git add)"
+            );
+        }
+        let parsed = Command::new("bash")
+            .arg("-n")
+            .arg(&path)
+            .output()
+            .expect("bash runs");
+        assert!(
+            parsed.status.success(),
+            "{script}: {}",
+            String::from_utf8_lossy(&parsed.stderr)
+        );
+    }
+}
+
+#[test]
+fn the_only_binary_is_weir() {
+    // Otherwise `cargo run` at the root would ask which one is meant.
+    let broken: Vec<String> = files()
+        .iter()
+        .filter(|file| file.path.ends_with("/src/main.rs") || file.path.contains("/src/bin/"))
+        .filter(|file| file.path != "crates/weir/src/main.rs" && file.path.starts_with("crates/"))
+        .map(|file| file.path.clone())
+        .collect();
+    none_of(
+        &broken,
+        "make it a subcommand of weir, a test or an example",
+    );
+}
+
+#[test]
+fn the_papers_are_there() {
+    let begins = [
+        ("README.md", "# Weir\n"),
+        ("ARCHITECTURE.md", "# Architecture\n"),
+        ("CONTRIBUTING.md", "# Contributing\n"),
+        ("CHANGELOG.md", "# Changelog\n"),
+    ];
+    for (path, begin) in begins {
+        let text = std::fs::read_to_string(root().join(path)).unwrap_or_default();
+        assert!(text.starts_with(begin), "{path} begins with {begin:?}");
+    }
+    let licence = std::fs::read_to_string(root().join("LICENSE")).unwrap_or_default();
+    assert!(
+        licence.contains("Apache License") && licence.contains("END OF TERMS AND CONDITIONS"),
+        "LICENSE holds the whole text of the Apache License 2.0"
+    );
+}
