@@ -1,0 +1,198 @@
+//! The pages about policies tell the truth: their YAML loads and takes effect, and their table is the code's.
+//!
+//! A block that begins with three backticks and `yaml` must give no finding and only accepted policies. One that goes on
+//! with `weir-expect=ID` must give findings of that sort and no other.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use weir_plan::{Feature, Support};
+use weir_provider::Source;
+use weir_resolve::api::DEFAULT_CONTROLLER_NAME;
+use weir_resolve::status::ConditionStatus;
+use weir_resolve::{Context, Memo};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/policies")
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(folder().join(name)).expect("the page can be read")
+}
+
+/// A YAML example on a page.
+struct Example {
+    /// The page and the line that it begins on.
+    at: String,
+    yaml: String,
+    /// The sort of finding that it is to give; none: it gives no findings.
+    expect: Option<String>,
+}
+
+fn examples() -> Vec<Example> {
+    let mut names: Vec<String> = std::fs::read_dir(folder())
+        .expect("the folder can be read")
+        .map(|entry| {
+            entry
+                .expect("the entry can be read")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .filter(|name| name.ends_with(".md"))
+        .collect();
+    names.sort();
+    names.iter().flat_map(|name| examples_of(name)).collect()
+}
+
+fn examples_of(name: &str) -> Vec<Example> {
+    let text = page(name);
+    let mut found = Vec::new();
+    let mut lines = (1..).zip(text.lines());
+    while let Some((number, line)) = lines.next() {
+        let Some(mark) = line.strip_prefix("```yaml") else {
+            continue;
+        };
+        let expect = mark.trim().strip_prefix("weir-expect=").map(str::to_owned);
+        assert!(
+            mark.is_empty() || expect.is_some(),
+            "{name}:{number}: what does {mark:?} mean?"
+        );
+        let yaml: Vec<&str> = lines
+            .by_ref()
+            .map(|(_, line)| line)
+            .take_while(|line| *line != "```")
+            .collect();
+        found.push(Example {
+            at: format!("{name}:{number}"),
+            yaml: yaml.join("\n") + "\n",
+            expect,
+        });
+    }
+    found
+}
+
+/// All that is wrong with an example, as sort and text.
+fn findings(yaml: &str) -> Vec<(String, String)> {
+    let files = tempfile::tempdir().expect("a temporary folder can be had");
+    std::fs::copy(folder().join("base.yaml"), files.path().join("base.yaml"))
+        .expect("base.yaml can be copied");
+    std::fs::write(files.path().join("example.yaml"), yaml).expect("the example can be written");
+    let loaded = weir_provider::read(&[Source::Path(files.path().to_owned())])
+        .expect("the folder can be read");
+    let context = Context {
+        controller_name: DEFAULT_CONTROLLER_NAME.to_owned(),
+        every_class: true,
+        support: weir_proxy::support,
+        allow_unenforced: false,
+        allow_loopback: true,
+    };
+    let resolution = weir_resolve::resolve(&loaded.resources, &context, &mut Memo::default());
+
+    let mut found: Vec<(String, String)> = loaded
+        .findings
+        .iter()
+        .map(|finding| (finding.id.to_owned(), format!("{finding:?}")))
+        .collect();
+    found.extend(
+        resolution
+            .diagnostics
+            .iter()
+            .map(|found| (found.id.to_owned(), format!("{found:?}"))),
+    );
+    for name in loaded.resources.policies.keys() {
+        let ancestors = resolution
+            .statuses
+            .policies
+            .get(name)
+            .map_or(&[][..], |ancestors| ancestors);
+        if ancestors.is_empty() {
+            found.push(("no-effect".to_owned(), format!("{name} reaches nothing")));
+        }
+        for condition in ancestors.iter().flat_map(|ancestor| &ancestor.conditions) {
+            if condition.r#type == "Accepted" && condition.status != ConditionStatus::True {
+                found.push((
+                    condition.reason.to_lowercase(),
+                    format!("{name}: {}", condition.message),
+                ));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_examples_load_and_take_effect() {
+    let examples = examples();
+    assert!(
+        examples.len() > 10,
+        "only {} examples: are the pages there?",
+        examples.len()
+    );
+    let mut broken = Vec::new();
+    for Example { at, yaml, expect } in examples {
+        let found = findings(&yaml);
+        for (id, text) in &found {
+            if Some(id) != expect.as_ref() {
+                broken.push(format!("{at}: {id}: {text}"));
+            }
+        }
+        if let Some(expect) = expect
+            && !found.iter().any(|(id, _)| *id == expect)
+        {
+            broken.push(format!("{at}: gives no finding {expect}"));
+        }
+    }
+    assert!(
+        broken.is_empty(),
+        "mend the examples in docs/policies:\n{}",
+        broken.join("\n")
+    );
+}
+
+#[test]
+fn the_table_of_features_is_the_codes() {
+    let text = page("README.md");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    assert_eq!(
+        rows.len(),
+        Feature::ALL.len(),
+        "docs/policies/README.md has one row for each feature"
+    );
+    for (feature, row) in Feature::ALL.into_iter().zip(rows) {
+        let [name, enforced, missing, page] = row[..] else {
+            panic!("{row:?} has four cells")
+        };
+        assert_eq!(
+            name,
+            format!("`{}`", feature.stem()),
+            "the rows are in the order of Feature::ALL"
+        );
+        let listed: BTreeSet<&str> = missing
+            .split(',')
+            .map(|item| item.trim().trim_matches('`'))
+            .filter(|item| !item.is_empty())
+            .collect();
+        let (expected, settings) = match weir_proxy::support(feature) {
+            Support::Full => ("yes", ""),
+            Support::Partial(settings) => ("in part", settings),
+            Support::No => ("no", ""),
+        };
+        assert_eq!(enforced, expected, "docs/policies/README.md, {name}");
+        assert_eq!(
+            listed,
+            settings.split_whitespace().collect(),
+            "docs/policies/README.md, {name}"
+        );
+        let link = format!("({}.md)", feature.stem().replace('_', "-"));
+        assert_eq!(
+            page.ends_with(&link),
+            expected != "no",
+            "docs/policies/README.md, {name}: link to its page"
+        );
+    }
+}
