@@ -2,7 +2,10 @@
 //!
 //! One thread per worker, each with its own runtime; policy state is per process. It knows no Kubernetes.
 
+pub mod body;
 pub mod options;
+mod path;
+mod pattern;
 pub mod router;
 pub mod support;
 

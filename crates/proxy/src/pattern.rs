@@ -1,0 +1,68 @@
+//! Regular expressions of a plan, compiled once each however many routes use them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use regex::bytes::{Regex, RegexBuilder};
+
+/// What one expression may take once compiled, in bytes; the engine's own default.
+const SIZE_LIMIT: usize = 10 << 20;
+
+/// The compiled expressions that are in use, by their text.
+#[derive(Debug, Default)]
+pub(crate) struct Patterns(HashMap<Arc<str>, Arc<Regex>>);
+
+impl Patterns {
+    /// The expressions of a previous plan that something still holds.
+    pub(crate) fn still_used(&self) -> Self {
+        let used = self.0.iter().filter(|(_, it)| Arc::strong_count(it) > 1);
+        Self(
+            used.map(|(text, it)| (Arc::clone(text), Arc::clone(it)))
+                .collect(),
+        )
+    }
+
+    /// An expression that matches only the whole of a text. `None`, with a log line, where it does not compile: the
+    /// engine that makes plans refuses those, so only one that is too large to compile comes this far.
+    pub(crate) fn whole(&mut self, text: &Arc<str>) -> Option<Arc<Regex>> {
+        if let Some(regex) = self.0.get(text) {
+            return Some(Arc::clone(regex));
+        }
+        let compiled = RegexBuilder::new(&format!(r"\A(?:{text})\z"))
+            .size_limit(SIZE_LIMIT)
+            .build();
+        match compiled {
+            Ok(regex) => {
+                let regex = Arc::new(regex);
+                self.0.insert(Arc::clone(text), Arc::clone(&regex));
+                Some(regex)
+            }
+            Err(error) => {
+                tracing::error!(pattern = %text, %error, "an expression cannot be compiled; it matches nothing");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_means_the_whole_text_and_is_compiled_once() {
+        let mut patterns = Patterns::default();
+        let text: Arc<str> = "a|bc".into();
+        let regex = patterns.whole(&text).expect("compiles");
+        for (input, matches) in [("a", true), ("bc", true), ("ab", false), ("xbc", false)] {
+            assert_eq!(regex.is_match(input.as_bytes()), matches, "{input}");
+        }
+        assert!(Arc::ptr_eq(
+            &regex,
+            &patterns.whole(&text).expect("is there")
+        ));
+        assert!(patterns.whole(&"(".into()).is_none());
+        drop(regex);
+        assert!(patterns.still_used().0.is_empty());
+    }
+}
