@@ -8,13 +8,16 @@
 pub mod api;
 pub mod diagnostics;
 pub mod effective;
+pub mod memo;
 pub mod object;
+pub mod references;
 pub mod resources;
 pub mod status;
 pub mod topology;
 
 pub use diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef, Severity};
 pub use effective::{EffectivePolicy, EffectiveRule};
+pub use memo::Memo;
 pub use object::Object;
 pub use resources::Resources;
 pub use status::Statuses;
@@ -38,6 +41,17 @@ pub struct Context {
     pub allow_loopback: bool,
 }
 
+impl Context {
+    fn is_same(&self, other: &Self) -> bool {
+        let Self { controller_name, every_class, support, allow_unenforced, allow_loopback } = self;
+        *controller_name == other.controller_name
+            && *every_class == other.every_class
+            && std::ptr::fn_addr_eq(*support, other.support)
+            && *allow_unenforced == other.allow_unenforced
+            && *allow_loopback == other.allow_loopback
+    }
+}
+
 /// All that follows from a snapshot of resources.
 #[derive(Clone, Debug)]
 pub struct Resolution {
@@ -50,10 +64,6 @@ pub struct Resolution {
     /// What is worth saying about the objects, beyond what their statuses say.
     pub diagnostics: Vec<Diagnostic>,
 }
-
-/// Results of earlier calls, kept to save work. It never changes what [`resolve`] returns.
-#[derive(Debug, Default)]
-pub struct Memo {}
 
 /// Turns a snapshot of resources into a plan and the status of every object.
 ///

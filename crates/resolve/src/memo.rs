@@ -1,0 +1,183 @@
+//! What earlier calls found out, kept to save work, and what changed since.
+//!
+//! An object that is the same `Arc` as last time did not change. Each step keeps its own part of the memo and redoes
+//! what the changes touch; with an empty memo everything is a change, so both ways are one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use weir_plan::NamespacedName;
+
+use crate::api::{Backend, Gateway, GatewayClass, ListenerSet, Namespace, ReferenceGrant, Service};
+use crate::api::{GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
+use crate::resources::{Objects, Resources};
+use crate::topology::routes::RouteObject;
+use crate::{Context, topology};
+
+/// Results of earlier calls, kept to save work. It never changes what [`crate::resolve`] returns.
+#[derive(Debug, Default)]
+pub struct Memo {
+    context: Option<Context>,
+    seen: Seen,
+    pub(crate) topology: topology::Memo,
+}
+
+/// The objects of the last call, as far as changes of them are looked for here.
+#[derive(Debug, Default)]
+struct Seen {
+    gateway_classes: Objects<GatewayClass>,
+    gateways: Objects<Gateway>,
+    listener_sets: Objects<ListenerSet>,
+    namespaces: Objects<Namespace>,
+    reference_grants: Objects<ReferenceGrant>,
+    http_routes: Objects<HttpRoute>,
+    grpc_routes: Objects<GrpcRoute>,
+    tcp_routes: Objects<TcpRoute>,
+    tls_routes: Objects<TlsRoute>,
+    udp_routes: Objects<UdpRoute>,
+    services: Objects<Service>,
+    backends: Objects<Backend>,
+}
+
+/// What changed since the last call.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    /// Whether anything changed that makes Gateways ours or opens their listeners.
+    pub(crate) gateways: bool,
+    /// Whether a ReferenceGrant changed.
+    pub(crate) grants: bool,
+    /// The routes that came, went or changed.
+    pub(crate) routes: Vec<Change<RouteObject>>,
+    /// The Services that came, went or changed.
+    pub(crate) services: BTreeSet<NamespacedName>,
+    /// The Backends that came, went or changed.
+    pub(crate) backends: BTreeSet<NamespacedName>,
+}
+
+/// What became of one object.
+#[derive(Debug)]
+pub(crate) struct Change<T> {
+    /// Its name.
+    pub(crate) name: NamespacedName,
+    /// What it was.
+    pub(crate) old: Option<T>,
+    /// What it is.
+    pub(crate) new: Option<T>,
+}
+
+impl Memo {
+    /// What changed since the last call, which this one becomes. Under another context all is new.
+    pub(crate) fn changes(&mut self, resources: &Resources, context: &Context) -> Changes {
+        if self.context.as_ref().is_none_or(|last| !last.is_same(context)) {
+            *self = Self::default();
+            self.context = Some(context.clone());
+        }
+        self.seen.changes(resources)
+    }
+}
+
+impl Seen {
+    fn changes(&mut self, now: &Resources) -> Changes {
+        let gateways = [
+            differs(&mut self.gateway_classes, &now.gateway_classes),
+            differs(&mut self.gateways, &now.gateways),
+            differs(&mut self.listener_sets, &now.listener_sets),
+            differs(&mut self.namespaces, &now.namespaces),
+        ];
+        let mut routes = routes(&mut self.http_routes, &now.http_routes, RouteObject::Http);
+        routes.extend(self::routes(&mut self.grpc_routes, &now.grpc_routes, RouteObject::Grpc));
+        routes.extend(self::routes(&mut self.tcp_routes, &now.tcp_routes, RouteObject::Tcp));
+        routes.extend(self::routes(&mut self.tls_routes, &now.tls_routes, RouteObject::Tls));
+        routes.extend(self::routes(&mut self.udp_routes, &now.udp_routes, RouteObject::Udp));
+        Changes {
+            gateways: gateways.contains(&true),
+            grants: differs(&mut self.reference_grants, &now.reference_grants),
+            routes,
+            services: names(&mut self.services, &now.services),
+            backends: names(&mut self.backends, &now.backends),
+        }
+    }
+}
+
+fn differs<T>(seen: &mut Objects<T>, now: &Objects<T>) -> bool {
+    !since(seen, now).is_empty()
+}
+
+fn names<T>(seen: &mut Objects<T>, now: &Objects<T>) -> BTreeSet<NamespacedName> {
+    since(seen, now).into_iter().map(|change| change.name).collect()
+}
+
+fn routes<T>(
+    seen: &mut Objects<T>,
+    now: &Objects<T>,
+    object: fn(Arc<T>) -> RouteObject,
+) -> Vec<Change<RouteObject>> {
+    since(seen, now)
+        .into_iter()
+        .map(|Change { name, old, new }| Change { name, old: old.map(object), new: new.map(object) })
+        .collect()
+}
+
+/// What changed from `seen` to `now`, in the order of names. `seen` becomes `now`.
+fn since<T>(seen: &mut Objects<T>, now: &Objects<T>) -> Vec<Change<Arc<T>>> {
+    let mut changes = Vec::new();
+    let (mut old, mut new) = (seen.iter().peekable(), now.iter().peekable());
+    loop {
+        let (was, is) = match (old.peek(), new.peek()) {
+            (None, None) => break,
+            (Some((a, _)), Some((b, _))) if a == b => (old.next(), new.next()),
+            (Some((a, _)), Some((b, _))) if a < b => (old.next(), None),
+            (Some(_), None) => (old.next(), None),
+            (Some(_) | None, Some(_)) => (None, new.next()),
+        };
+        let same = matches!((was, is), (Some((_, was)), Some((_, is))) if Arc::ptr_eq(was, is));
+        if let Some((name, _)) = is.or(was).filter(|_| !same) {
+            changes.push(Change {
+                name: name.clone(),
+                old: was.map(|(_, it)| Arc::clone(it)),
+                new: is.map(|(_, it)| Arc::clone(it)),
+            });
+        }
+    }
+    if seen.is_empty() {
+        seen.clone_from(now);
+    } else {
+        for Change { name, old: _, new } in &changes {
+            match new {
+                Some(new) => seen.insert(name.clone(), Arc::clone(new)),
+                None => seen.remove(name),
+            };
+        }
+    }
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objects(names: &[(&str, &Arc<u8>)]) -> Objects<u8> {
+        names.iter().map(|(name, it)| (NamespacedName::new("ns", *name), Arc::clone(it))).collect()
+    }
+
+    #[test]
+    fn only_what_is_another_arc_has_changed() {
+        let [a, b, c, other] = [1, 2, 3, 2].map(Arc::new);
+        let now = objects(&[("a", &a), ("b", &b), ("d", &c)]);
+        let mut seen = Objects::default();
+        let changes = |seen: &mut Objects<u8>, now: &Objects<u8>| -> Vec<String> {
+            let text = |it: Option<Arc<u8>>| it.map_or("-".to_owned(), |it| it.to_string());
+            since(seen, now)
+                .into_iter()
+                .map(|it| format!("{} {}>{}", it.name.name, text(it.old), text(it.new)))
+                .collect()
+        };
+        assert_eq!(changes(&mut seen, &now), ["a ->1", "b ->2", "d ->3"]);
+        assert!(changes(&mut seen, &now).is_empty());
+        let now = objects(&[("b", &other), ("c", &c), ("d", &c), ("e", &a)]);
+        assert_eq!(changes(&mut seen, &now), ["a 1>-", "b 2>2", "c ->3", "e ->1"]);
+        assert_eq!(seen, now);
+        assert_eq!(changes(&mut seen, &Objects::default()).len(), 4);
+        assert!(seen.is_empty());
+    }
+}
