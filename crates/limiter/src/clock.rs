@@ -19,19 +19,29 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System { start: Instant },
-    Manual { start_unix: u64, elapsed: Arc<AtomicU64> },
+    System {
+        start: Instant,
+    },
+    Manual {
+        start_unix: u64,
+        elapsed: Arc<AtomicU64>,
+    },
 }
 
 impl Clock {
     /// The system's clock.
     pub fn system() -> Self {
-        Self(Source::System { start: Instant::now() })
+        Self(Source::System {
+            start: Instant::now(),
+        })
     }
 
     /// A clock that stands still at `unix` until [`Clock::advance`] turns it.
     pub fn manual(unix: Duration) -> Self {
-        Self(Source::Manual { start_unix: nanos(unix), elapsed: Arc::default() })
+        Self(Source::Manual {
+            start_unix: nanos(unix),
+            elapsed: Arc::default(),
+        })
     }
 
     /// Turns a manual clock forward; a system clock is left alone.
@@ -47,11 +57,21 @@ impl Clock {
         match &self.0 {
             Source::System { start } => Now {
                 steady_nanos: nanos(start.elapsed()),
-                unix_nanos: nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+                unix_nanos: nanos(
+                    SystemTime::now()
+                        .duration_since(UNIX_EPOCH)
+                        .unwrap_or_default(),
+                ),
             },
-            Source::Manual { start_unix, elapsed } => {
+            Source::Manual {
+                start_unix,
+                elapsed,
+            } => {
                 let elapsed = elapsed.load(Ordering::Acquire);
-                Now { steady_nanos: elapsed, unix_nanos: start_unix.saturating_add(elapsed) }
+                Now {
+                    steady_nanos: elapsed,
+                    unix_nanos: start_unix.saturating_add(elapsed),
+                }
             }
         }
     }

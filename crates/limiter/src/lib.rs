@@ -4,6 +4,16 @@
 
 #![warn(missing_docs)]
 
+mod bucket;
 pub mod clock;
+mod distinct;
+mod key;
+mod refill;
+mod store;
 
+pub use bucket::TokenBucket;
 pub use clock::{Clock, Now};
+pub use distinct::DistinctBuckets;
+pub use key::{Key, KeyMaker};
+pub use refill::Level;
+pub use store::{Count, Store, StoreStats};
