@@ -1,0 +1,332 @@
+//! One connection from a client: HTTP/1.1, one request after the other, within time limits, until either side ends it.
+//!
+//! hyper's server is seen only here. It answers heads that it cannot read by itself (400, 414, 431, no body); those
+//! are counted and logged when it gives up the connection.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::{Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::body::{Body, BodyError};
+use crate::request;
+use crate::worker::Worker;
+
+/// How long a connection that is accepted while its port drains may take to send its first byte.
+const LATE_START: Duration = Duration::from_millis(100);
+
+/// The headers that hyper reads unless told otherwise, without an allocation.
+const HYPER_MAX_HEADERS: usize = 100;
+
+/// Where a connection comes from and where it came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connection {
+    /// The client's address.
+    pub(crate) peer: SocketAddr,
+    /// Our address.
+    pub(crate) local: SocketAddr,
+    /// The port that Gateways name, which may differ from that of `local`.
+    pub(crate) port: u16,
+}
+
+/// Serves a connection until it ends. When `drain` is cancelled, the request in progress is the last.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    connection: Connection,
+    drain: CancellationToken,
+) {
+    // Failing to set this costs speed only.
+    let _ = stream.set_nodelay(true);
+    let connection = Arc::new(connection);
+    let phase = Arc::new(Phase::default());
+    let limits = &worker.shared.limits;
+    let (head_timeout, idle_timeout) = (limits.head_timeout, limits.idle_timeout);
+    let mut builder = http1::Builder::new();
+    // Heads are timed below: hyper's timer would run between requests as well.
+    builder.header_read_timeout(None);
+    if limits.max_headers > HYPER_MAX_HEADERS {
+        builder.max_headers(limits.max_headers);
+    }
+    let service = {
+        let (worker, connection, phase) = (
+            Rc::clone(&worker),
+            Arc::clone(&connection),
+            Arc::clone(&phase),
+        );
+        service_fn(move |request: Request<Incoming>| {
+            phase.enter(BUSY);
+            let (worker, connection, phase) = (
+                Rc::clone(&worker),
+                Arc::clone(&connection),
+                Arc::clone(&phase),
+            );
+            async move {
+                let response = match ambiguous_framing(request.headers()) {
+                    Some(reason) => refuse(&worker, &connection, reason),
+                    None => request::serve(&worker, &connection, request).await,
+                };
+                Ok::<_, Infallible>(response.map(|body| Timed { body, phase }))
+            }
+        })
+    };
+    let io = TokioIo::new(Noticed {
+        stream,
+        phase: Arc::clone(&phase),
+    });
+    let mut served = builder.serve_connection(io, service);
+
+    let mut seen = phase.read();
+    let mut since = Instant::now();
+    let mut alarm = pin!(sleep_until(since + idle_timeout));
+    let mut draining = pin!(drain.cancelled());
+    let mut late_start = None;
+    loop {
+        let event = std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = Pin::new(&mut served).poll(cx) {
+                return Poll::Ready(Event::Ended(result));
+            }
+            let now = phase.read();
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+                // The alarm only ever goes off too early, and is then set anew.
+                if let Some(due) = seen.due(since, head_timeout, idle_timeout)
+                    && due < alarm.deadline()
+                {
+                    alarm.as_mut().reset(due);
+                }
+            }
+            if late_start.is_none() && draining.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Drain);
+            }
+            alarm.as_mut().poll(cx).map(|()| Event::Alarm)
+        })
+        .await;
+        match event {
+            Event::Ended(Ok(())) => return,
+            Event::Ended(Err(error)) => return ended(&worker, &connection, &error),
+            Event::Drain => {
+                let start = since + LATE_START;
+                late_start = Some(start);
+                if seen.is_untouched() {
+                    // Its first request may be on its way.
+                    alarm.as_mut().reset(start);
+                } else {
+                    Pin::new(&mut served).graceful_shutdown();
+                }
+            }
+            Event::Alarm => {
+                let now = Instant::now();
+                if late_start.is_some_and(|start| start <= now) {
+                    Pin::new(&mut served).graceful_shutdown();
+                }
+                let due = seen.due(since, head_timeout, idle_timeout);
+                if due.is_some_and(|due| due <= now) {
+                    if seen.state() == HEAD {
+                        worker.shared.downstream.cx_head_timeout.count();
+                        say_timeout(served.into_parts().io.inner());
+                    } else {
+                        worker.shared.downstream.cx_idle_timeout.count();
+                    }
+                    return;
+                }
+                alarm.as_mut().reset(due.unwrap_or(now + head_timeout));
+            }
+        }
+    }
+}
+
+enum Event {
+    Ended(hyper::Result<()>),
+    Drain,
+    Alarm,
+}
+
+/// Why a request's framing could be read in two ways, where hyper lets it through.
+///
+/// hyper itself refuses lengths that differ or are no numbers, codings that do not end in `chunked`, codings in
+/// HTTP/1.0, folded lines and spaces before colons. Where a request has both a length and a coding, it drops the
+/// length and closes the connection after the response. What is left are codings before `chunked`, which would have
+/// to be undone by somebody.
+fn ambiguous_framing(headers: &HeaderMap) -> Option<&'static str> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let only_chunked = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    };
+    (!only_chunked).then_some("a transfer coding other than chunked")
+}
+
+/// Answers a request that is not to be understood, and closes the connection.
+fn refuse(worker: &Worker, connection: &Connection, reason: &str) -> Response<Body> {
+    worker.shared.downstream.cx_protocol_error.count();
+    tracing::debug!(peer = %connection.peer, port = connection.port, reason, "request refused");
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Notes how a connection ended that did not end well.
+fn ended(worker: &Worker, connection: &Connection, error: &hyper::Error) {
+    if error.is_parse() {
+        worker.shared.downstream.cx_protocol_error.count();
+    }
+    // Clients that leave early are everyday life.
+    tracing::debug!(peer = %connection.peer, port = connection.port, %error, "connection ended");
+}
+
+/// Tells a client that its head took too long, as far as the socket takes it.
+fn say_timeout(io: &Noticed) {
+    let _ = io.stream.try_write(
+        b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    );
+}
+
+const IDLE: u32 = 0;
+const HEAD: u32 = 1;
+const BUSY: u32 = 2;
+
+/// What a connection is doing (idle, in the middle of a head, busy with a request), and how often that has changed.
+/// Only its own worker looks at it; it is an atomic because bodies, which are `Send`, hold it.
+#[derive(Debug, Default)]
+struct Phase(AtomicU32);
+
+/// A reading of [`Phase`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen(u32);
+
+impl Phase {
+    fn read(&self) -> Seen {
+        Seen(self.0.load(Ordering::Relaxed))
+    }
+
+    fn enter(&self, state: u32) {
+        let changes = (self.0.load(Ordering::Relaxed) & !3).wrapping_add(4);
+        self.0.store(changes | state, Ordering::Relaxed);
+    }
+}
+
+impl Seen {
+    fn state(self) -> u32 {
+        self.0 & 3
+    }
+
+    /// Whether nothing has come yet.
+    fn is_untouched(self) -> bool {
+        self.0 == 0
+    }
+
+    /// When the connection is to be closed, if it stays as it has been since `since`.
+    fn due(self, since: Instant, head: Duration, idle: Duration) -> Option<Instant> {
+        match self.state() {
+            IDLE => Some(since + idle),
+            HEAD => Some(since + head),
+            _ => None,
+        }
+    }
+}
+
+/// A socket that notices the first byte of a request.
+struct Noticed {
+    stream: TcpStream,
+    phase: Arc<Phase>,
+}
+
+impl AsyncRead for Noticed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before && self.phase.read().state() == IDLE {
+            self.phase.enter(HEAD);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Noticed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// A response body at whose end the connection becomes idle.
+struct Timed {
+    body: Body,
+    phase: Arc<Phase>,
+}
+
+impl http_body::Body for Timed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        self.phase.enter(IDLE);
+    }
+}

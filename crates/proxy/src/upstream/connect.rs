@@ -1,0 +1,231 @@
+//! Makes a connection to an endpoint, and drives it until it ends.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::client::conn::http1::{self, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, sleep_until, timeout};
+use weir_plan::EndpointAddress;
+
+use super::pool::Slot;
+use super::{Channel, EndpointState, Overdue, SendErrorKind};
+use crate::body::Body;
+use crate::cluster::ClusterState;
+
+/// How long a connection may take to be ready again after a response, where another worker drives it.
+const TURNAROUND: Duration = Duration::from_millis(100);
+
+/// Makes a connection in the room that a slot gives.
+///
+/// # Errors
+/// When it cannot be made, or not within the cluster's connect timeout.
+pub(super) async fn open(
+    cluster: &Arc<ClusterState>,
+    endpoint: &Arc<EndpointState>,
+    worker: usize,
+    slot: Slot,
+) -> Result<Channel, SendErrorKind> {
+    let limit = cluster.policy().timeout.connect;
+    match timeout(limit, dial(cluster, endpoint, worker, slot)).await {
+        Ok(Ok(channel)) => {
+            cluster.stats.cx_total.count();
+            Ok(channel)
+        }
+        Ok(Err(reason)) => {
+            cluster.stats.cx_connect_fail.count();
+            Err(SendErrorKind::Connect { reason })
+        }
+        Err(_) => {
+            cluster.stats.cx_connect_fail.count();
+            cluster.stats.cx_connect_timeout.count();
+            Err(SendErrorKind::ConnectTimeout)
+        }
+    }
+}
+
+async fn dial(
+    cluster: &Arc<ClusterState>,
+    endpoint: &Arc<EndpointState>,
+    worker: usize,
+    slot: Slot,
+) -> Result<Channel, String> {
+    match &endpoint.endpoint.address {
+        EndpointAddress::Ip(address) => {
+            let stream = TcpStream::connect(address).await.map_err(reason)?;
+            tcp(cluster, endpoint, worker, slot, stream).await
+        }
+        EndpointAddress::Fqdn(name, _) => {
+            let Some(resolution) = &endpoint.resolution else {
+                return Err(format!("{name} is not being resolved"));
+            };
+            let addresses = resolution
+                .addresses()
+                .await
+                .map_err(|error| error.to_string())?;
+            // One after the other, until one answers.
+            let stream = TcpStream::connect(&*addresses).await.map_err(reason)?;
+            tcp(cluster, endpoint, worker, slot, stream).await
+        }
+        EndpointAddress::Unix(path) => {
+            let stream = UnixStream::connect(&**path).await.map_err(reason)?;
+            speak(cluster, endpoint, worker, slot, stream).await
+        }
+    }
+}
+
+async fn tcp(
+    cluster: &Arc<ClusterState>,
+    endpoint: &Arc<EndpointState>,
+    worker: usize,
+    slot: Slot,
+    stream: TcpStream,
+) -> Result<Channel, String> {
+    stream.set_nodelay(true).map_err(reason)?;
+    speak(cluster, endpoint, worker, slot, stream).await
+}
+
+/// Begins to speak HTTP/1.1, and leaves the connection to its driver.
+async fn speak<S>(
+    cluster: &Arc<ClusterState>,
+    endpoint: &Arc<EndpointState>,
+    worker: usize,
+    slot: Slot,
+    stream: S,
+) -> Result<Channel, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let handshake = http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = handshake.map_err(|error| error.to_string())?;
+    let now = Instant::now();
+    let age = cluster.policy().timeout.max_connection_duration;
+    let expires = age.and_then(|age| now.checked_add(age));
+    let state = Arc::clone(&slot.state);
+    let driver = drive(
+        connection,
+        slot,
+        Arc::clone(cluster),
+        Arc::clone(endpoint),
+        worker,
+        expires,
+    );
+    Ok(Channel {
+        sender,
+        driver: tokio::task::spawn_local(driver).abort_handle(),
+        home: worker,
+        slot: state,
+        served: 0,
+        idle_since: now,
+        expires,
+    })
+}
+
+/// Moves the bytes of a connection until it ends, is aborted, or has been idle or alive for too long. The slot is
+/// given back when the socket is closed: it is declared first, so it is dropped last.
+async fn drive<S>(
+    connection: Connection<TokioIo<S>, Body>,
+    slot: Slot,
+    cluster: Arc<ClusterState>,
+    endpoint: Arc<EndpointState>,
+    home: usize,
+    expires: Option<Instant>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let _slot = slot;
+    let id = tokio::task::id();
+    let mut connection = pin!(connection);
+    let mut alarm = pin!(sleep_until(next_look(&cluster, expires, None)));
+    loop {
+        tokio::select! {
+            biased;
+            // What went wrong is told to whoever waits for a response.
+            _ = &mut connection => break,
+            () = &mut alarm => {
+                let now = Instant::now();
+                let timeout = cluster.policy().timeout.connection_idle;
+                let mut idle_since = None;
+                let closed = endpoint.take_idle_if(home, id, |channel| {
+                    idle_since = Some(channel.idle_since);
+                    match channel.overdue(now, timeout) {
+                        Some(Overdue::Idle) => cluster.stats.cx_idle_timeout.count(),
+                        Some(Overdue::Age) => cluster.stats.cx_max_duration_reached.count(),
+                        None => return false,
+                    }
+                    true
+                });
+                if closed.is_some() {
+                    return;
+                }
+                // A busy connection that is too old is closed when its request has ended.
+                let expires = expires.filter(|expires| *expires > now);
+                alarm.as_mut().reset(next_look(&cluster, expires, idle_since));
+            }
+        }
+    }
+    drop(endpoint.take_idle_if(home, id, |_| true));
+}
+
+/// When a connection's limits are to be looked at again.
+fn next_look(
+    cluster: &ClusterState,
+    expires: Option<Instant>,
+    idle_since: Option<Instant>,
+) -> Instant {
+    let far = Duration::from_secs(86_400);
+    let since = idle_since.unwrap_or_else(Instant::now);
+    let idle = since
+        + cluster
+            .policy()
+            .timeout
+            .connection_idle
+            .map_or(far, |idle| idle.min(far));
+    expires.map_or(idle, |expires| expires.min(idle))
+}
+
+impl ClusterState {
+    /// What becomes of a connection whose response has ended: the next request's, or closed.
+    pub(super) fn release(self: &Arc<Self>, endpoint: &Arc<EndpointState>, mut channel: Channel) {
+        let policy = self.policy();
+        if policy
+            .circuit_breaker
+            .max_requests_per_connection
+            .is_some_and(|max| channel.served >= max)
+        {
+            self.stats.cx_max_requests.count();
+            return;
+        }
+        channel.idle_since = Instant::now();
+        if channel
+            .expires
+            .is_some_and(|expires| expires <= channel.idle_since)
+        {
+            self.stats.cx_max_duration_reached.count();
+            return;
+        }
+        if channel.sender.is_ready() {
+            self.give_back(endpoint, channel);
+            return;
+        }
+        // The last byte was seen before its driver, on another worker, is done with it; or the connection is closing.
+        let (cluster, endpoint) = (Arc::clone(self), Arc::clone(endpoint));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && !channel.sender.is_closed()
+        {
+            runtime.spawn(async move {
+                if let Ok(Ok(())) = timeout(TURNAROUND, channel.sender.ready()).await {
+                    cluster.give_back(&endpoint, channel);
+                }
+            });
+        }
+    }
+}
+
+fn reason(error: io::Error) -> String {
+    error.to_string()
+}

@@ -1,0 +1,204 @@
+//! Sends one request over one connection to one endpoint.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::{Request, Response};
+use http_body::Body as _;
+use tokio::time::Instant;
+
+use super::pool::Turn;
+use super::{Channel, EndpointState, connect};
+use crate::body::Body;
+use crate::cluster::ClusterState;
+use crate::features::circuit_breaker::Permit;
+use crate::worker::Worker;
+
+/// Why no response came.
+#[derive(Debug)]
+pub(crate) struct SendError {
+    /// What happened.
+    pub(crate) kind: SendErrorKind,
+    /// The request, where nothing of it has been sent.
+    pub(crate) request: Option<Request<Body>>,
+}
+
+/// What happened to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SendErrorKind {
+    /// The circuit breaker allows no more waiting requests, or no more in progress.
+    Overflow,
+    /// No connection could be made.
+    Connect {
+        /// What the system said.
+        reason: String,
+    },
+    /// No connection could be made in time.
+    ConnectTimeout,
+    /// The connection ended before a response head.
+    Terminated,
+    /// The endpoint sent something that is not HTTP/1.1.
+    Protocol(String),
+    /// The request's body broke off.
+    RequestBody(String),
+}
+
+impl ClusterState {
+    /// Sends a request to an endpoint and returns the head of the response. Its body holds the connection, which
+    /// serves the next request when the body has ended, and closes when it is dropped early.
+    ///
+    /// An idle connection that the endpoint has closed meanwhile is replaced by another, unseen by the caller.
+    /// Dropping the future closes the connection.
+    ///
+    /// # Errors
+    /// [`SendError`]; the request comes back where nothing of it has been sent.
+    pub(crate) async fn send(
+        self: &Arc<Self>,
+        worker: &Worker,
+        endpoint: &Arc<EndpointState>,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, SendError> {
+        let (mut request, sent) = watched(request);
+        loop {
+            let mut channel = match self.connection(worker, endpoint).await {
+                Ok(channel) => channel,
+                Err(kind) => {
+                    return Err(SendError {
+                        kind,
+                        request: Some(request),
+                    });
+                }
+            };
+            let max = self.policy().circuit_breaker.max_parallel_requests;
+            let Some(permit) = Permit::take(&self.breaker.requests, max) else {
+                self.stats.rq_active_overflow.count();
+                self.give_back(endpoint, channel);
+                return Err(SendError {
+                    kind: SendErrorKind::Overflow,
+                    request: Some(request),
+                });
+            };
+            self.stats.rq_total.count();
+            let active = endpoint.begin();
+            let reused = channel.served > 0;
+            channel.served = channel.served.saturating_add(1);
+            match channel.sender.try_send_request(request).await {
+                Ok(response) => {
+                    let lease = Lease {
+                        cluster: Arc::clone(self),
+                        endpoint: Arc::clone(endpoint),
+                        channel: Some(channel),
+                        sent,
+                        counted: Some((permit, active)),
+                    };
+                    return Ok(response.map(|body| Body::incoming(body).holding(lease)));
+                }
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if reused => request = unsent,
+                    unsent => {
+                        return Err(SendError {
+                            kind: kind(error.error()),
+                            request: unsent,
+                        });
+                    }
+                },
+            }
+        }
+    }
+
+    /// A connection: an idle one of this worker, a new one, or what comes of waiting.
+    async fn connection(
+        self: &Arc<Self>,
+        worker: &Worker,
+        endpoint: &Arc<EndpointState>,
+    ) -> Result<Channel, SendErrorKind> {
+        let policy = self.policy();
+        let idle_timeout = policy.timeout.connection_idle;
+        if let Some(channel) = endpoint.take_idle(worker.index, Instant::now(), idle_timeout) {
+            return Ok(channel);
+        }
+        let max = policy.circuit_breaker.max_pending_requests;
+        drop(policy);
+        let Some(_pending) = Permit::take(&self.breaker.pending, max) else {
+            // Not allowed to wait; but an idle connection of another worker needs no waiting.
+            return self.take_idle_anywhere(endpoint).ok_or_else(|| {
+                self.stats.rq_pending_overflow.count();
+                SendErrorKind::Overflow
+            });
+        };
+        let turn = match self.acquire(endpoint) {
+            Ok(turn) => turn,
+            Err(waiting) => waiting.await,
+        };
+        match turn {
+            Turn::Use(channel) => Ok(channel),
+            Turn::Open(slot) => connect::open(self, endpoint, worker.index, slot).await,
+        }
+    }
+}
+
+/// What a response in progress occupies. Dropped when its body has ended, or before.
+struct Lease {
+    cluster: Arc<ClusterState>,
+    endpoint: Arc<EndpointState>,
+    channel: Option<Channel>,
+    sent: Sent,
+    counted: Option<(Permit, Permit)>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // First the counts: whoever gets the connection next must find their places free.
+        self.counted = None;
+        // A response that ends before its request leaves a connection that cannot be used again; it closes here.
+        if let Some(channel) = self.channel.take()
+            && self.sent.is_complete()
+        {
+            self.cluster.release(&self.endpoint, channel);
+        }
+    }
+}
+
+/// Whether a request's body has been taken whole by the connection. None: it had no body.
+struct Sent(Option<Arc<AtomicBool>>);
+
+impl Sent {
+    fn is_complete(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_none_or(|sent| sent.load(Ordering::Acquire))
+    }
+}
+
+/// Marks the end of a request's body, in the body itself.
+fn watched(request: Request<Body>) -> (Request<Body>, Sent) {
+    if request.body().is_end_stream() {
+        return (request, Sent(None));
+    }
+    let sent = Arc::new(AtomicBool::new(false));
+    let mark = Mark(Arc::clone(&sent));
+    (request.map(|body| body.holding(mark)), Sent(Some(sent)))
+}
+
+struct Mark(Arc<AtomicBool>);
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+fn kind(error: &hyper::Error) -> SendErrorKind {
+    let detail = || match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    if error.is_user() {
+        SendErrorKind::RequestBody(detail())
+    } else if error.is_parse() {
+        SendErrorKind::Protocol(detail())
+    } else {
+        // An end, a reset, a failed write: the connection is gone.
+        SendErrorKind::Terminated
+    }
+}
