@@ -1,1 +1,57 @@
-fn main() {}
+//! The binary: reads the command line, starts the log, and hands over to a command.
+
+mod admin;
+mod asked_request;
+mod cli;
+mod commands;
+mod configuration;
+mod echo;
+mod explanation;
+mod findings;
+mod follow;
+mod in_force;
+mod metrics;
+mod output;
+mod overrides;
+mod question;
+mod run;
+mod serve;
+mod shutdown;
+mod telemetry;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use weir_provider::ReadError;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let Cli { command, log } = Cli::parse();
+    let serves = matches!(
+        command,
+        Command::Quickstart(_) | Command::Run(_) | Command::Echo(_)
+    );
+    let outcome = telemetry::init(&log, if serves { "info" } else { "warn" })
+        .and_then(|()| dispatch(command));
+    outcome.unwrap_or_else(|error| {
+        // Nobody is left to be told when standard error is gone.
+        let _ = writeln!(std::io::stderr(), "weir: {error:#}");
+        // 1 means something else to the commands that look into files: that they ran, and found it wanting.
+        let could_not_run = !serves || error.is::<ReadError>();
+        ExitCode::from(if could_not_run { 2 } else { 1 })
+    })
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Quickstart(args) => commands::quickstart::quickstart(args),
+        Command::Run(args) => commands::run::run(args),
+        Command::Check(args) => commands::check::check(args),
+        Command::Explain(args) => commands::explain::explain(args),
+        Command::Translate(args) => commands::translate::translate(args),
+        Command::Echo(args) => commands::echo::echo(args),
+    }
+}

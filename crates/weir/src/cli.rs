@@ -1,0 +1,434 @@
+//! The command line: every command with its flags, defaults and help.
+//!
+//! Nothing is decided here; what a flag says is turned into the types of the crates that act on it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use weir_provider::Source;
+use weir_proxy::AccessLogTarget;
+use weir_resolve::Context;
+use weir_resolve::api::DEFAULT_CONTROLLER_NAME;
+
+use crate::overrides::BackendOverride;
+
+/// An API gateway that enforces BackendTrafficPolicies on live traffic, and explains them.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  weir quickstart                            a gateway with backends, and what to try on it
+  weir run ./gateway                         serve what a folder of YAML says, and follow its edits
+  weir check ./gateway                       everything that is wrong in it
+  weir explain shop ./gateway                the effective policy of the route `shop`, and where it comes from
+  weir explain --request 'GET http://shop.example.com/cart' ./gateway
+  weir translate ./gateway --to plan         what the gateway would enforce";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Quickstart(QuickstartArgs),
+    Run(RunArgs),
+    Check(CheckArgs),
+    Explain(ExplainArgs),
+    Translate(TranslateArgs),
+    Echo(EchoArgs),
+}
+
+/// How the process logs; the log goes to standard error.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `info,weir_proxy=debug`. Default: info for
+    /// commands that serve, warn for the others.
+    #[arg(
+        long,
+        env = "WEIR_LOG",
+        value_name = "LEVEL",
+        global = true,
+        help_heading = "Log"
+    )]
+    pub(crate) log_level: Option<String>,
+    /// How log lines are written.
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        global = true,
+        help_heading = "Log"
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Which resources are read, and how they are understood.
+#[derive(Debug, Args)]
+pub(crate) struct ResourceArgs {
+    /// Folders and files to read (*.yaml, *.yml, *.json; folders with all that is in them), or `-` for standard input.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reading: ReadingArgs,
+}
+
+/// How resources are understood.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReadingArgs {
+    /// Serve only GatewayClasses of this controller. Default: every class, with statuses in the name of
+    /// weir.dev/gateway-controller.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) controller_name: Option<String>,
+    /// Serve routes under policies of kinds that are not enforced (such as SecurityPolicy), which otherwise answer 500.
+    #[arg(long)]
+    pub(crate) allow_unenforced: bool,
+}
+
+impl ReadingArgs {
+    pub(crate) fn context(self) -> Context {
+        let Self {
+            controller_name,
+            allow_unenforced,
+        } = self;
+        Context {
+            every_class: controller_name.is_none(),
+            controller_name: controller_name.unwrap_or_else(|| DEFAULT_CONTROLLER_NAME.to_owned()),
+            support: weir_proxy::support,
+            allow_unenforced,
+            allow_loopback: true,
+        }
+    }
+}
+
+/// What the user named on the command line as a source of resources.
+pub(crate) fn sources(paths: &[PathBuf]) -> Vec<Source> {
+    paths
+        .iter()
+        .map(|path| {
+            if path.as_os_str() == "-" {
+                Source::Stdin
+            } else {
+                Source::Path(path.clone())
+            }
+        })
+        .collect()
+}
+
+/// Try Weir: a gateway on loopback with backends of its own, and commands that show what its policies do.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  weir quickstart                            from a folder that is removed at the end
+  weir quickstart --dir ./my-gateway         from a folder of yours: missing files are put there, none is overwritten
+  weir quickstart --port 9080 --admin 127.0.0.1:9902")]
+pub(crate) struct QuickstartArgs {
+    /// The folder to serve. Files that it lacks are copied there; files that are there stay as they are. Default: a
+    /// temporary folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// The port of the gateway on 127.0.0.1; 0: any free one.
+    #[arg(long, default_value_t = 8080)]
+    pub(crate) port: u16,
+    /// The address of the admin API, or `off`.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
+    pub(crate) admin: Admin,
+    /// Where requests are logged, as JSON lines: off, stdout, or a file.
+    #[arg(long, value_name = "TARGET", default_value = "off", value_parser = access_log)]
+    pub(crate) access_log: AccessLogTarget,
+}
+
+/// Serve what files say, and follow their edits.
+///
+/// Edits take effect within milliseconds. What is broken is reported in the log and on the admin API, and its last
+/// good version stays in force. Requests in progress are never dropped by a change.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exposure: listeners are bound to 127.0.0.1 unless --bind says otherwise (0.0.0.0 or [::] for every interface), and
+the admin API to 127.0.0.1:9901 unless --admin does; it has no authentication, so keep it there.
+
+Signals: SIGTERM and SIGINT end the process when the requests in progress are done; a second one ends it at once.
+Exit codes: 0 drained, 1 could not start or requests were cut off, 2 wrong usage or a path that cannot be read,
+130 or 143 stopped at once by a second signal.
+
+Examples:
+  weir run ./gateway --port-map 80=8080
+  weir run ./gateway --backend default/shop:80=127.0.0.1:3000
+  kustomize build . | weir run -")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) resources: ResourceArgs,
+    /// Serve the port A of Gateways on the local port B; 0: any free one. May be repeated or a list with commas.
+    #[arg(long, value_name = "A=B", value_delimiter = ',')]
+    pub(crate) port_map: Vec<PortMapping>,
+    /// Send the requests for a Service's port to this address instead. May be repeated, also for one Service, whose
+    /// requests are then spread.
+    #[arg(long, value_name = "NS/SERVICE:PORT=ADDR:PORT")]
+    pub(crate) backend: Vec<BackendOverride>,
+    /// Threads that serve requests. Default: one for each core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub(crate) workers: Option<u16>,
+    /// The address that listeners are bound to. On the default only this machine can reach them.
+    #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub(crate) bind: IpAddr,
+    /// The address of the admin API (port 0: any free one), or `off`.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
+    pub(crate) admin: Admin,
+    /// How long requests in progress may take to end after SIGTERM or SIGINT, such as 30s or 1m30s.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) drain_timeout: Duration,
+    /// Where requests are logged, as JSON lines: off, stdout, or a file.
+    #[arg(long, value_name = "TARGET", default_value = "stdout", value_parser = access_log)]
+    pub(crate) access_log: AccessLogTarget,
+}
+
+/// Say all that is wrong in files, with file, line and field.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 no errors (there may be warnings), 1 errors found, 2 could not run.
+
+Examples:
+  weir check ./gateway
+  weir check ./gateway -o json")]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) resources: ResourceArgs,
+    /// How findings are written.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: TextFormat,
+}
+
+/// Say which policy applies to a route: every setting with the policy that set it, and the policies that lost.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "weir explain [OPTIONS] [ROUTE] PATH...",
+    after_help = "\
+Exit codes: 0 explained, 1 there is no such route or the request reaches none, 2 could not run.
+
+Examples:
+  weir explain ./gateway                     every route
+  weir explain shop ./gateway                the route `shop`, in whatever namespace
+  weir explain team-a/shop ./gateway
+  weir explain --request 'GET http://shop.example.com/cart' -H 'x-user: 7' ./gateway"
+)]
+pub(crate) struct ExplainArgs {
+    /// A route (NAME, NAMESPACE/NAME or KIND/NAMESPACE/NAME), then folders and files to read, or `-` for standard
+    /// input. The first is taken as a path where there is such a file or folder.
+    #[arg(required = true, value_name = "ROUTE|PATH")]
+    pub(crate) route_and_paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reading: ReadingArgs,
+    /// Explain the rule that this request would reach, such as 'GET http://shop.example.com/cart'. Its port is the
+    /// Gateway's; without one 80, or the only one there is.
+    #[arg(long, value_name = "METHOD URL")]
+    pub(crate) request: Option<String>,
+    /// A header of the request. May be repeated.
+    #[arg(
+        short = 'H',
+        long = "header",
+        value_name = "NAME: VALUE",
+        requires = "request"
+    )]
+    pub(crate) headers: Vec<String>,
+    /// How it is written.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: AnyFormat,
+}
+
+/// Print what files come to: the plan that a data plane enforces, or the status of every object.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 printed, 2 could not run.
+
+Examples:
+  weir translate ./gateway --to plan
+  weir translate ./gateway --to status -o json")]
+pub(crate) struct TranslateArgs {
+    #[command(flatten)]
+    pub(crate) resources: ResourceArgs,
+    /// What to print.
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) to: Translation,
+    /// How it is written.
+    #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
+    pub(crate) output: DataFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Translation {
+    /// Listeners, routes, clusters and endpoints with their settings.
+    Plan,
+    /// The conditions of every object.
+    Status,
+}
+
+/// Run a backend to try a gateway on: it answers what it was asked, slowly or wrongly where it is told to.
+#[derive(Debug, Args)]
+#[command(after_help = crate::echo::CONTROLS)]
+pub(crate) struct EchoArgs {
+    /// Where it listens; port 0: any free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    pub(crate) listen: SocketAddr,
+    /// The name that it gives itself in its answers.
+    #[arg(long, default_value = "echo")]
+    pub(crate) name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TextFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DataFormat {
+    Yaml,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AnyFormat {
+    Text,
+    Yaml,
+    Json,
+}
+
+/// Where the admin API listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admin {
+    Off,
+    On(SocketAddr),
+}
+
+impl FromStr for Admin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            _ => text.parse().map(Self::On).map_err(|_| {
+                "expected an IP address and port, such as 127.0.0.1:9901, or `off`".to_owned()
+            }),
+        }
+    }
+}
+
+/// A port that Gateways name, and the local one in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PortMapping {
+    pub(crate) port: u16,
+    pub(crate) local: u16,
+}
+
+impl FromStr for PortMapping {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let ports = text
+            .split_once('=')
+            .and_then(|(port, local)| Some((port.parse().ok()?, local.parse().ok()?)));
+        match ports {
+            Some((port, local)) if port > 0 => Ok(Self { port, local }),
+            Some(_) | None => Err("expected two ports, such as 80=8080".to_owned()),
+        }
+    }
+}
+
+fn access_log(text: &str) -> Result<AccessLogTarget, String> {
+    Ok(match text {
+        "" => return Err("expected off, stdout, or a file".to_owned()),
+        "off" => AccessLogTarget::Off,
+        "stdout" => AccessLogTarget::Stdout,
+        file => AccessLogTarget::File(PathBuf::from(file)),
+    })
+}
+
+/// A duration as the Gateway API writes it: `1h30m`, `15s`, `250ms`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .ok_or_else(|| "expected a duration, such as 30s, 1m30s or 250ms".to_owned())
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u32 = rest[..digits].parse().ok()?;
+        let unit_end = rest[digits..]
+            .find(|c: char| c.is_ascii_digit())
+            .map_or(rest.len(), |end| digits + end);
+        let unit = match &rest[digits..unit_end] {
+            "h" => Duration::from_secs(3_600),
+            "m" => Duration::from_secs(60),
+            "s" => Duration::from_secs(1),
+            "ms" => Duration::from_millis(1),
+            _ => return None,
+        };
+        sum = sum.checked_add(unit.checked_mul(number)?)?;
+        rest = &rest[unit_end..];
+    }
+    (!text.is_empty()).then_some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        let cases = [
+            ("30s", Some(30_000)),
+            ("1m30s", Some(90_000)),
+            ("1h", Some(3_600_000)),
+            ("250ms", Some(250)),
+            ("0s", Some(0)),
+            ("", None),
+            ("30", None),
+            ("s", None),
+            ("1d", None),
+            ("99999999999s", None),
+            ("-1s", None),
+            ("1.5s", None),
+        ];
+        for (text, millis) in cases {
+            assert_eq!(
+                parse_duration(text),
+                millis.map(Duration::from_millis),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn port_mappings() {
+        let cases = [
+            ("80=8080", Some((80, 8080))),
+            ("80=0", Some((80, 0))),
+            ("0=80", None),
+            ("80", None),
+            ("80=http", None),
+            ("80=99999", None),
+        ];
+        for (text, ports) in cases {
+            let expected = ports.map(|(port, local)| PortMapping { port, local });
+            assert_eq!(text.parse().ok(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `weir explain`: which policy applies to a route rule, and why.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result};
+use weir_proxy::Router;
+
+use crate::cli::{AnyFormat, DataFormat, ExplainArgs};
+use crate::configuration::Configuration;
+use crate::explanation;
+use crate::output;
+use crate::question::{self, Answer, Question};
+
+/// Prints the effective policy of the rules that were asked about.
+pub(crate) fn explain(args: ExplainArgs) -> Result<ExitCode> {
+    let ExplainArgs {
+        route_and_paths,
+        reading,
+        request,
+        headers,
+        output: format,
+    } = args;
+    let (route, paths) = route_and_paths_apart(&route_and_paths)?;
+    let question = match (request, route) {
+        (Some(request), None) => Question::Request { request, headers },
+        (Some(_), Some(route)) => {
+            anyhow::bail!("--request finds the route itself; leave {route} out")
+        }
+        (None, Some(route)) => Question::Route(route.to_owned()),
+        (None, None) => Question::All,
+    };
+    let configuration = Configuration::read(paths, reading)?;
+    let router = OnceLock::new();
+    let router = || router.get_or_init(|| Router::new(&configuration.resolution.plan));
+    match question::answer(&question, &configuration, router, &BTreeMap::new())? {
+        Answer::Nothing(reason) => {
+            writeln!(std::io::stderr(), "weir: {reason}")
+                .context("cannot write to standard error")?;
+            Ok(ExitCode::FAILURE)
+        }
+        Answer::Rules { rules, note } => {
+            output::print(&match format {
+                AnyFormat::Text => explanation::text(&configuration, &rules, note.as_deref()),
+                AnyFormat::Yaml => output::data(
+                    &explanation::data(&configuration, &rules, note.as_deref()),
+                    DataFormat::Yaml,
+                )?,
+                AnyFormat::Json => output::data(
+                    &explanation::data(&configuration, &rules, note.as_deref()),
+                    DataFormat::Json,
+                )?,
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// The route, if the first argument is one, and the paths. What is there as a file or folder is a path.
+fn route_and_paths_apart(arguments: &[PathBuf]) -> Result<(Option<&str>, &[PathBuf])> {
+    let is_path = |path: &Path| path.as_os_str() == "-" || path.exists();
+    match arguments {
+        [first, rest @ ..] if !rest.is_empty() && !is_path(first) => {
+            let route = first
+                .to_str()
+                .with_context(|| format!("{} is neither a path nor a route", first.display()))?;
+            Ok((Some(route), rest))
+        }
+        paths => Ok((None, paths)),
+    }
+}

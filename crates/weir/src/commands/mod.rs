@@ -1,0 +1,8 @@
+//! The commands, one file each.
+
+pub(crate) mod check;
+pub(crate) mod echo;
+pub(crate) mod explain;
+pub(crate) mod quickstart;
+pub(crate) mod run;
+pub(crate) mod translate;

@@ -1,0 +1,96 @@
+//! One configuration: what was read, what follows from it, and all that is to be said about it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use weir_plan::EndpointMap;
+use weir_provider::Loaded;
+use weir_resolve::{Context, FieldPath, Memo, Resolution, Resources, Severity};
+
+use crate::cli::{self, ReadingArgs};
+use crate::findings::{self, Finding};
+use crate::output;
+use crate::overrides::{self, BackendOverride};
+
+/// Everything that follows from the files at one moment.
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    pub(crate) loaded: Arc<Loaded>,
+    pub(crate) resolution: Resolution,
+    pub(crate) endpoints: EndpointMap,
+    /// All that is wrong, sorted by place.
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Configuration {
+    /// Reads files once and resolves them, for commands that print something.
+    ///
+    /// # Errors
+    /// When a path is not there or cannot be read.
+    pub(crate) fn read(paths: &[PathBuf], reading: ReadingArgs) -> Result<Self> {
+        output::with_progress("reading", || {
+            let loaded = weir_provider::read(&cli::sources(paths))?;
+            Ok(Self::resolve(
+                Arc::new(loaded),
+                &reading.context(),
+                &[],
+                &mut Memo::default(),
+            ))
+        })
+    }
+
+    /// Resolves what was read.
+    pub(crate) fn resolve(
+        loaded: Arc<Loaded>,
+        context: &Context,
+        overrides: &[BackendOverride],
+        memo: &mut Memo,
+    ) -> Self {
+        let resolution = weir_resolve::resolve(&loaded.resources, context, memo);
+        let mut endpoints = weir_resolve::endpoints(&loaded.resources);
+        overrides::apply(overrides, &mut endpoints);
+        let mut findings =
+            findings::collect(&loaded, &resolution.diagnostics, &resolution.statuses);
+        findings.extend(overrides::findings(overrides, &loaded.resources));
+        findings.extend(nothing_served(&loaded.resources));
+        Self {
+            loaded,
+            resolution,
+            endpoints,
+            findings,
+        }
+    }
+
+    /// What it is made of.
+    pub(crate) fn counts(&self) -> Counts {
+        let all = &self.loaded.resources;
+        let l4_routes = all.tcp_routes.len() + all.tls_routes.len() + all.udp_routes.len();
+        Counts {
+            gateways: all.gateways.len(),
+            listeners: self.resolution.plan.listeners.len(),
+            routes: all.http_routes.len() + all.grpc_routes.len() + l4_routes,
+            policies: all.policies.len(),
+        }
+    }
+}
+
+/// How much a configuration holds. `listeners` are those that are served.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub(crate) struct Counts {
+    pub(crate) gateways: usize,
+    pub(crate) listeners: usize,
+    pub(crate) routes: usize,
+    pub(crate) policies: usize,
+}
+
+fn nothing_served(resources: &Resources) -> Option<Finding> {
+    resources.gateways.is_empty().then(|| Finding {
+        location: None,
+        severity: Severity::Warning,
+        id: "nothing-served".into(),
+        object: None,
+        field: FieldPath::default(),
+        message: "there is no Gateway, so nothing is served; `weir quickstart --dir DIR` writes an example".to_owned(),
+    })
+}

@@ -1,0 +1,318 @@
+//! Follows the files: each reading is resolved and put in force, the newest first, with a log of what that did.
+//!
+//! It has a thread of its own, so that neither traffic nor the admin API waits for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+use weir_plan::Plan;
+use weir_provider::Loaded;
+use weir_proxy::{ListenError, Proxy};
+use weir_resolve::{Context, Memo, Severity};
+
+use crate::configuration::{Configuration, Counts};
+use crate::findings::{self, Finding};
+use crate::in_force::{self, InForce, Unserved};
+use crate::metrics::{Metrics, Observed};
+use crate::overrides::BackendOverride;
+
+/// How long until ports that could not be bound are tried again.
+const BIND_AGAIN: Duration = Duration::from_secs(1);
+/// Findings logged for one configuration; the rest is on the admin API.
+const LOGGED_FINDINGS: usize = 100;
+
+/// Puts configurations in force.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    pub(crate) context: Context,
+    pub(crate) overrides: Vec<BackendOverride>,
+    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) memo: Memo,
+    /// Where the configuration in force is published.
+    pub(crate) in_force: watch::Sender<Option<Arc<InForce>>>,
+}
+
+impl Follower {
+    /// Applies every change until `stop`. The reading that is there already must have been applied.
+    pub(crate) async fn follow(
+        mut self,
+        mut loaded: watch::Receiver<Arc<Loaded>>,
+        stop: CancellationToken,
+    ) {
+        let mut ended = false;
+        loop {
+            let unserved = self
+                .in_force
+                .borrow()
+                .as_ref()
+                .is_some_and(|it| !it.unserved.errors.is_empty());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = loaded.changed(), if !ended => match changed {
+                    Ok(()) => {
+                        let newest = Arc::clone(&loaded.borrow_and_update());
+                        self.apply(newest);
+                    }
+                    // There is nothing to watch, such as with standard input alone.
+                    Err(_) => ended = true,
+                },
+                () = tokio::time::sleep(BIND_AGAIN), if unserved => self.bind_again(),
+            }
+        }
+    }
+
+    /// Resolves a reading and puts it in force.
+    pub(crate) fn apply(&mut self, loaded: Arc<Loaded>) {
+        if loaded
+            .findings
+            .iter()
+            .any(|it| it.severity == Severity::Error)
+        {
+            self.metrics.failed();
+        }
+        let start = Instant::now();
+        let Self {
+            context,
+            overrides,
+            memo,
+            ..
+        } = self;
+        let resolved = catch_unwind(AssertUnwindSafe(|| {
+            Configuration::resolve(loaded, context, overrides, memo)
+        }));
+        let Ok(configuration) = resolved else {
+            self.memo = Memo::default();
+            self.metrics.failed();
+            error!(
+                "the policy engine failed on these files, which is a defect of Weir; the last configuration stays in force"
+            );
+            return;
+        };
+        let resolve_time = start.elapsed();
+        self.metrics.resolved(resolve_time);
+        self.put_in_force(Arc::new(configuration), resolve_time);
+    }
+
+    /// Tries the ports again that could not be bound.
+    fn bind_again(&self) {
+        let Some(current) = self.in_force.borrow().clone() else {
+            return;
+        };
+        let configuration = &current.configuration;
+        let errors = self
+            .proxy
+            .apply(&configuration.resolution.plan, &configuration.endpoints);
+        if errors != current.unserved.errors {
+            self.publish(InForce {
+                configuration: Arc::clone(configuration),
+                sequence: current.sequence,
+                hash: current.hash.clone(),
+                applied: current.applied,
+                resolve_time: current.resolve_time,
+                apply_time: current.apply_time,
+                addresses: self.proxy.addresses(),
+                unserved: Unserved::of(errors, configuration),
+                router: OnceLock::new(),
+            });
+        }
+    }
+
+    fn put_in_force(&self, configuration: Arc<Configuration>, resolve_time: Duration) {
+        let previous = self.in_force.borrow().clone();
+        let plan = &configuration.resolution.plan;
+        let unchanged = previous.as_deref().filter(|it| {
+            it.unserved.errors.is_empty() && is_same(&it.configuration.resolution.plan, plan)
+        });
+        let start = Instant::now();
+        let errors = match unchanged {
+            None => self.proxy.apply(plan, &configuration.endpoints),
+            Some(before) => {
+                if before.configuration.endpoints != configuration.endpoints {
+                    self.proxy.apply_endpoints(&configuration.endpoints);
+                }
+                Vec::new()
+            }
+        };
+        let apply_time = start.elapsed();
+        let applied = Timestamp::now();
+        self.metrics.applied(apply_time, applied.as_second());
+        self.publish(InForce {
+            sequence: previous.as_ref().map_or(1, |it| it.sequence + 1),
+            hash: unchanged.map_or_else(|| in_force::hash(plan), |it| it.hash.clone()),
+            applied,
+            resolve_time,
+            apply_time,
+            addresses: self.proxy.addresses(),
+            unserved: Unserved::of(errors, &configuration),
+            configuration,
+            router: OnceLock::new(),
+        });
+    }
+
+    fn publish(&self, new: InForce) {
+        self.metrics.observe(observed(&new));
+        log(self.in_force.borrow().as_deref(), &new);
+        self.in_force.send_replace(Some(Arc::new(new)));
+    }
+}
+
+/// Whether two plans are the same. What did not change is the same `Arc` in the next plan, so nothing is compared.
+fn is_same(one: &Plan, two: &Plan) -> bool {
+    one.listeners.len() == two.listeners.len()
+        && one.clusters.len() == two.clusters.len()
+        && one
+            .listeners
+            .iter()
+            .zip(&two.listeners)
+            .all(|(one, two)| Arc::ptr_eq(one, two))
+        && one
+            .clusters
+            .values()
+            .zip(two.clusters.values())
+            .all(|(one, two)| Arc::ptr_eq(one, two))
+}
+
+fn observed(new: &InForce) -> Observed {
+    let (errors, warnings) = findings::count(new.findings());
+    Observed {
+        errors,
+        warnings,
+        missing: new.configuration.loaded.missing.len(),
+        listen_errors: new.unserved.errors.len(),
+    }
+}
+
+fn log(previous: Option<&InForce>, new: &InForce) {
+    log_findings(previous, new);
+    let Observed {
+        errors,
+        warnings,
+        missing,
+        listen_errors: _,
+    } = observed(new);
+    let Counts {
+        gateways,
+        listeners,
+        routes,
+        policies,
+    } = new.configuration.counts();
+    let changed = previous.is_none_or(|it| {
+        it.hash != new.hash || it.configuration.endpoints != new.configuration.endpoints
+    });
+    if changed {
+        info!(
+            hash = %new.hash,
+            sequence = new.sequence,
+            gateways,
+            listeners,
+            routes,
+            policies,
+            errors,
+            warnings,
+            missing,
+            resolve_ms = millis(new.resolve_time),
+            apply_ms = millis(new.apply_time),
+            "configuration in force"
+        );
+    } else {
+        debug!(hash = %new.hash, sequence = new.sequence, errors, warnings, missing, "the files changed, what is in force did not");
+    }
+    let nothing = BTreeMap::new();
+    log_addresses(
+        previous.map_or(&nothing, |it| &it.addresses),
+        &new.addresses,
+    );
+    let known = previous.map_or(&[][..], |it| &it.unserved.errors);
+    for error in new.unserved.errors.iter().filter(|it| !known.contains(it)) {
+        let ListenError {
+            port,
+            address,
+            listeners: _,
+            message,
+        } = error;
+        error!(port, %address, "{message}");
+    }
+}
+
+fn log_addresses(before: &BTreeMap<u16, SocketAddr>, now: &BTreeMap<u16, SocketAddr>) {
+    for (port, address) in now
+        .iter()
+        .filter(|(port, address)| before.get(port) != Some(address))
+    {
+        info!(port, %address, "listening");
+    }
+    for (port, address) in before.iter().filter(|(port, _)| !now.contains_key(port)) {
+        info!(port, %address, "no longer listening");
+    }
+}
+
+/// Logs what was not wrong before. A finding that only moved to another line is known.
+fn log_findings(previous: Option<&InForce>, new: &InForce) {
+    let known: BTreeSet<_> = previous
+        .into_iter()
+        .flat_map(|it| &it.configuration.findings)
+        .map(identity)
+        .collect();
+    let found: Vec<&Finding> = new
+        .configuration
+        .findings
+        .iter()
+        .filter(|finding| !known.contains(&identity(finding)))
+        .collect();
+    for Finding {
+        location,
+        severity,
+        id,
+        object,
+        field,
+        message,
+    } in found.iter().take(LOGGED_FINDINGS)
+    {
+        let (file, line) = (
+            location.as_ref().map(|it| it.file.as_str()),
+            location.as_ref().map(|it| it.line),
+        );
+        let object = object.as_ref().map(tracing::field::display);
+        match severity {
+            Severity::Error => error!(file, line, object, %field, %id, "{message}"),
+            Severity::Warning => warn!(file, line, object, %field, %id, "{message}"),
+        }
+    }
+    if found.len() > LOGGED_FINDINGS {
+        warn!(
+            more = found.len() - LOGGED_FINDINGS,
+            "there are more findings; `weir check` and /api/findings have all"
+        );
+    }
+}
+
+fn identity(finding: &Finding) -> impl Ord {
+    let Finding {
+        location,
+        severity,
+        id,
+        object,
+        field,
+        message,
+    } = finding.clone();
+    (
+        location.map(|it| it.file),
+        severity,
+        id,
+        object,
+        field,
+        message,
+    )
+}
+
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 100_000.0).round() / 100.0
+}

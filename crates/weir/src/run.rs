@@ -1,0 +1,218 @@
+//! Wires the parts together, from files to traffic, and lives until a signal.
+//!
+//! Files -> the follower (resolves) -> the proxy; the admin API looks on.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use weir_provider::{Source, Watch};
+use weir_proxy::{ListenError, Options, Proxy};
+use weir_resolve::{Context, Memo};
+
+use crate::admin::{self, AdminState};
+use crate::cli::Admin;
+use crate::follow::Follower;
+use crate::in_force::InForce;
+use crate::metrics::Metrics;
+use crate::output;
+use crate::overrides::BackendOverride;
+use crate::shutdown::{Signals, Stop};
+
+/// What a gateway is run with.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) sources: Vec<Source>,
+    pub(crate) context: Context,
+    pub(crate) overrides: Vec<BackendOverride>,
+    pub(crate) proxy: Options,
+    pub(crate) admin: Admin,
+    pub(crate) drain_timeout: Duration,
+}
+
+/// A gateway that serves its first configuration, and follows the files.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    proxy: Arc<Proxy>,
+    in_force: watch::Receiver<Option<Arc<InForce>>>,
+    admin: Option<std::net::SocketAddr>,
+    /// Cancelled when the gateway is to serve no new configurations or connections.
+    draining: CancellationToken,
+    drain_timeout: Duration,
+    /// Ends the watch when dropped.
+    _watch: Watch,
+}
+
+/// Runs a gateway until a signal. `started` is called when the first configuration is in force.
+pub(crate) fn run(setup: Setup, started: impl FnOnce(&Gateway) -> Result<()>) -> Result<ExitCode> {
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(live(setup, started));
+    // What still blocks, such as reading standard input, is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// A runtime for a thread that waits most of its time.
+pub(crate) fn runtime() -> Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .thread_name("weir-blocking")
+        .build()
+        .context("cannot start a runtime")
+}
+
+/// Starts a named thread that runs a future on a runtime of its own.
+pub(crate) fn spawn<F>(name: &str, future: F) -> Result<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let runtime = runtime()?;
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || runtime.block_on(future))
+        .with_context(|| format!("cannot start the thread {name}"))?;
+    Ok(())
+}
+
+async fn live(setup: Setup, started: impl FnOnce(&Gateway) -> Result<()>) -> Result<ExitCode> {
+    let mut signals = Signals::listen()?;
+    let starting = tokio::task::spawn_blocking(move || Gateway::start(setup));
+    let gateway = tokio::select! {
+        gateway = starting => gateway.context("the gateway could not start")??,
+        stop = signals.next() => return Ok(stopped_at_once(stop)),
+    };
+    started(&gateway)?;
+    let stop = signals.next().await;
+    info!(signal = stop.name(), timeout = ?gateway.drain_timeout, "draining: no new connections, requests in progress may end");
+    let draining = tokio::task::spawn_blocking(move || gateway.drain());
+    tokio::select! {
+        drained = draining => {
+            if drained.context("draining failed")? {
+                info!("drained");
+                Ok(ExitCode::SUCCESS)
+            } else {
+                warn!("the drain timeout is over; requests in progress were cut off");
+                Ok(ExitCode::FAILURE)
+            }
+        }
+        stop = signals.next() => Ok(stopped_at_once(stop)),
+    }
+}
+
+fn stopped_at_once(stop: Stop) -> ExitCode {
+    warn!(signal = stop.name(), "stopped at once");
+    ExitCode::from(stop.exit_code())
+}
+
+impl Gateway {
+    fn start(setup: Setup) -> Result<Self> {
+        let Setup {
+            sources,
+            context,
+            overrides,
+            proxy,
+            admin,
+            drain_timeout,
+        } = setup;
+        let (publish, in_force) = watch::channel(None);
+        let metrics = Arc::new(Metrics::new());
+        let draining = CancellationToken::new();
+        // Before anything is read: that a port is taken is best known at once.
+        let admin_listener = admin::bind(admin)?;
+        let admin = match &admin_listener {
+            Some(listener) => Some(
+                listener
+                    .local_addr()
+                    .context("cannot tell the address of the admin API")?,
+            ),
+            None => None,
+        };
+        let proxy = Arc::new(Proxy::start(proxy)?);
+        if let (Some(listener), Some(address)) = (admin_listener, admin) {
+            let state = AdminState {
+                address,
+                sources: sources.iter().map(source_name).collect(),
+                in_force: in_force.clone(),
+                proxy: Arc::clone(&proxy),
+                metrics: Arc::clone(&metrics),
+                draining: draining.clone(),
+            };
+            spawn("weir-admin", admin::serve(listener, state))?;
+            info!(%address, "the admin API listens");
+        }
+        let (watch, mut loaded) = output::with_progress("reading", || Watch::start(sources))?;
+        let follower_proxy = Arc::clone(&proxy);
+        let mut follower = Follower {
+            context,
+            overrides,
+            proxy: follower_proxy,
+            metrics,
+            memo: Memo::default(),
+            in_force: publish,
+        };
+        let first = Arc::clone(&loaded.borrow_and_update());
+        follower.apply(first);
+        refuse_to_serve_nothing(in_force.borrow().as_deref())?;
+        spawn("weir-follow", follower.follow(loaded, draining.clone()))?;
+        Ok(Self {
+            proxy,
+            in_force,
+            admin,
+            draining,
+            drain_timeout,
+            _watch: watch,
+        })
+    }
+
+    /// The configuration in force.
+    pub(crate) fn in_force(&self) -> Option<Arc<InForce>> {
+        self.in_force.borrow().clone()
+    }
+
+    /// Where the admin API is.
+    pub(crate) fn admin(&self) -> Option<std::net::SocketAddr> {
+        self.admin
+    }
+
+    fn drain(self) -> bool {
+        let Self {
+            proxy,
+            in_force: _,
+            admin: _,
+            draining,
+            drain_timeout,
+            _watch: _,
+        } = self;
+        draining.cancel();
+        proxy.drain(drain_timeout)
+    }
+}
+
+/// A gateway that can serve none of its ports at the start is better ended, so that somebody sees it.
+fn refuse_to_serve_nothing(in_force: Option<&InForce>) -> Result<()> {
+    let Some(in_force) = in_force else {
+        bail!("the policy engine failed on these files, which is a defect of Weir")
+    };
+    if in_force.addresses.is_empty() && !in_force.unserved.errors.is_empty() {
+        let errors = in_force
+            .unserved
+            .errors
+            .iter()
+            .map(|ListenError { message, .. }| message.as_str());
+        bail!("{}", errors.collect::<Vec<_>>().join("; "));
+    }
+    Ok(())
+}
+
+fn source_name(source: &Source) -> String {
+    match source {
+        Source::Path(path) => path.display().to_string(),
+        Source::Stdin => "-".to_owned(),
+    }
+}

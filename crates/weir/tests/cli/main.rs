@@ -1,0 +1,12 @@
+//! Runs the real binary, as users do: commands and their output, a gateway's life, the admin API, the quickstart.
+
+mod admin;
+mod check;
+mod echo;
+mod explain;
+mod golden;
+mod http;
+mod process;
+mod quickstart;
+mod run;
+mod shutdown;
