@@ -1,0 +1,417 @@
+//! From one document to one object: which kinds are read, which fields they have, and what is wrong with it.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use weir_plan::NamespacedName;
+
+use crate::admission::pattern::{is_hostname, is_label};
+use crate::admission::{self, Violation};
+use crate::api::spec::BackendTrafficPolicySpec;
+use crate::api::{BackendTrafficPolicy, GATEWAY_GROUP, ObjectMeta, POLICY_GROUP};
+use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef, Severity};
+use crate::object::{DISCOVERY_GROUP, Object, OtherPolicy, Reading};
+use crate::strict::{self, UnknownField};
+use crate::suggestion::{suggest, unknown_field};
+
+/// The group of what is experimental in the Gateway API.
+const EXPERIMENTAL_GROUP: &str = "gateway.networking.x-k8s.io";
+
+/// How much of an object is judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Admission {
+    /// All that an API server would.
+    Whole,
+    /// Types only, as Go programs read files.
+    None,
+}
+
+/// The kinds of our groups, those that are not read included; for suggestions.
+const KINDS: [(&str, &[&str]); 3] = [
+    (
+        GATEWAY_GROUP,
+        &[
+            "GatewayClass",
+            "Gateway",
+            "ListenerSet",
+            "HTTPRoute",
+            "GRPCRoute",
+            "TCPRoute",
+            "TLSRoute",
+            "UDPRoute",
+            "ReferenceGrant",
+            "BackendTLSPolicy",
+        ],
+    ),
+    (
+        POLICY_GROUP,
+        &[
+            "Backend",
+            "BackendTrafficPolicy",
+            "SecurityPolicy",
+            "ClientTrafficPolicy",
+            "EnvoyExtensionPolicy",
+            "EnvoyPatchPolicy",
+            "HTTPRouteFilter",
+            "EnvoyProxy",
+        ],
+    ),
+    (
+        EXPERIMENTAL_GROUP,
+        &["XBackendTrafficPolicy", "XListenerSet", "XMesh"],
+    ),
+];
+
+/// Reads one object from a document.
+pub(crate) fn read(document: Value, admission: Admission) -> Reading {
+    let unnamed = ObjectRef {
+        group: String::new(),
+        kind: String::new(),
+        name: NamespacedName::new("", ""),
+    };
+    let Value::Object(fields) = document else {
+        let message =
+            "not an object of Kubernetes: expected a mapping with apiVersion, kind and metadata";
+        return Err(vec![error(&unnamed, "", "wrong-type", message)]);
+    };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    let missing = ["apiVersion", "kind"]
+        .into_iter()
+        .filter(|name| text(name).is_empty());
+    let missing: Vec<_> = missing
+        .map(|name| {
+            error(
+                &unnamed,
+                name,
+                "missing-field",
+                &format!("not an object of Kubernetes: {name} is missing"),
+            )
+        })
+        .collect();
+    if !missing.is_empty() {
+        return Err(missing);
+    }
+
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let metadata = |name: &str| {
+        fields
+            .get("metadata")
+            .and_then(|it| it.get(name))
+            .and_then(Value::as_str)
+    };
+    let cluster_wide = matches!(
+        (group, kind),
+        (GATEWAY_GROUP, "GatewayClass") | ("", "Namespace")
+    );
+    let namespace = match metadata("namespace") {
+        _ if cluster_wide => "",
+        None | Some("") => "default",
+        Some(namespace) => namespace,
+    };
+    let name = NamespacedName::new(namespace, metadata("name").unwrap_or_default());
+    let object = ObjectRef {
+        group: group.to_owned(),
+        kind: kind.to_owned(),
+        name,
+    };
+    let version = version.to_owned();
+    let reader = Reader {
+        object,
+        version,
+        fields,
+        admission,
+        found: Diagnostics::default(),
+    };
+
+    match (reader.object.group.as_str(), reader.object.kind.as_str()) {
+        (GATEWAY_GROUP, "GatewayClass") => reader.typed(Object::GatewayClass),
+        (GATEWAY_GROUP, "Gateway") => reader.typed(Object::Gateway),
+        (GATEWAY_GROUP, "ListenerSet") => reader.typed(Object::ListenerSet),
+        (GATEWAY_GROUP, "HTTPRoute") => reader.typed(Object::HttpRoute),
+        (GATEWAY_GROUP, "GRPCRoute") => reader.typed(Object::GrpcRoute),
+        (GATEWAY_GROUP, "TCPRoute") => reader.typed(Object::TcpRoute),
+        (GATEWAY_GROUP, "TLSRoute") => reader.typed(Object::TlsRoute),
+        (GATEWAY_GROUP, "UDPRoute") => reader.typed(Object::UdpRoute),
+        (GATEWAY_GROUP, "ReferenceGrant") => reader.typed(Object::ReferenceGrant),
+        ("", "Namespace") => reader.typed(Object::Namespace),
+        ("", "Service") => reader.typed(Object::Service),
+        (DISCOVERY_GROUP, "EndpointSlice") => reader.typed(Object::EndpointSlice),
+        ("", "ConfigMap") => reader.typed(Object::ConfigMap),
+        (POLICY_GROUP, "Backend") => reader.typed(Object::Backend),
+        (POLICY_GROUP, "BackendTrafficPolicy") => reader.policy(),
+        (
+            POLICY_GROUP,
+            "SecurityPolicy" | "ClientTrafficPolicy" | "EnvoyExtensionPolicy" | "EnvoyPatchPolicy",
+        )
+        | (GATEWAY_GROUP, "BackendTLSPolicy")
+        | (EXPERIMENTAL_GROUP, "XBackendTrafficPolicy") => reader.other_policy(),
+        (GATEWAY_GROUP | POLICY_GROUP | EXPERIMENTAL_GROUP, _) => reader.not_read(),
+        _ => Ok((None, Vec::new())),
+    }
+}
+
+fn error(object: &ObjectRef, field: &str, id: &'static str, message: &str) -> Diagnostic {
+    let (object, field, message) = (object.clone(), FieldPath::new(field), message.to_owned());
+    Diagnostic {
+        object,
+        field,
+        severity: Severity::Error,
+        id,
+        message,
+    }
+}
+
+/// One document on its way to an object.
+struct Reader {
+    object: ObjectRef,
+    version: String,
+    fields: Map<String, Value>,
+    admission: Admission,
+    found: Diagnostics,
+}
+
+impl Reader {
+    /// An object whose type says what it may contain.
+    fn typed<T: DeserializeOwned>(mut self, wrap: fn(Arc<T>) -> Object) -> Reading {
+        self.prepare();
+        let mut document = Value::Object(std::mem::take(&mut self.fields));
+        let object = self.strict::<T>(&document, &FieldPath::default());
+        if self.admission == Admission::Whole && object.is_some() {
+            let spec = document
+                .get_mut("spec")
+                .map(Value::take)
+                .unwrap_or_default();
+            let refused = match self.object.group.as_str() {
+                GATEWAY_GROUP => admission::gateway_api::check(&self.object.kind, &spec),
+                POLICY_GROUP => admission::backend::check(&spec),
+                _ => Vec::new(),
+            };
+            self.refuse(refused);
+        }
+        self.finish(object.map(|it| wrap(Arc::new(it))))
+    }
+
+    /// A policy of ours: its spec stays as written.
+    fn policy(mut self) -> Reading {
+        self.prepare();
+        let metadata = self.metadata();
+        let mut spec = self.fields.remove("spec").unwrap_or_default();
+        self.unknown_at_the_top();
+        lengthen_local_limit(&mut spec);
+        match self.admission {
+            Admission::Whole => {
+                let refused = admission::policy::check(&spec);
+                let fine = refused.is_empty();
+                self.refuse(refused);
+                // What admission lets through must be of the types that settings are lowered from.
+                if fine {
+                    self.strict::<BackendTrafficPolicySpec>(&spec, &FieldPath::new("spec"));
+                }
+            }
+            Admission::None => admission::policy::fold_case(&mut spec),
+        }
+        let policy = metadata.map(|metadata| BackendTrafficPolicy { metadata, spec });
+        self.finish(policy.map(|it| Object::BackendTrafficPolicy(Arc::new(it))))
+    }
+
+    /// A policy of a kind that is not enforced: only who it is and what it targets is of interest.
+    fn other_policy(mut self) -> Reading {
+        self.prepare();
+        let spec = self.fields.remove("spec").unwrap_or_default();
+        let object = self.object.clone();
+        self.finish(Some(Object::OtherPolicy(Arc::new(OtherPolicy {
+            object,
+            spec,
+        }))))
+    }
+
+    /// A kind of our groups that is not read, or that is not known at all.
+    fn not_read(mut self) -> Reading {
+        let ObjectRef { group, kind, .. } = self.object.clone();
+        let known = KINDS
+            .iter()
+            .find(|(of, _)| *of == group)
+            .map_or(&[][..], |(_, kinds)| kinds);
+        if known.contains(&kind.as_str()) {
+            let message = format!("{kind} is not read by this version: nothing in it takes effect");
+            self.found
+                .warning(&self.object, FieldPath::new("kind"), "not-read", message);
+        } else if let Some(meant) = suggest(&kind, known.iter().copied()) {
+            let message = format!("unknown kind {kind:?} in {group}: did you mean {meant:?}?");
+            self.found.error(
+                &self.object,
+                FieldPath::new("kind"),
+                "unknown-kind",
+                message,
+            );
+        } else {
+            let message = format!("unknown kind {kind:?} in {group}: nothing in it takes effect");
+            self.found.warning(
+                &self.object,
+                FieldPath::new("kind"),
+                "unknown-kind",
+                message,
+            );
+        }
+        self.finish(None)
+    }
+
+    /// Checks version and name, and puts the namespace in.
+    fn prepare(&mut self) {
+        let served: &[&str] = match self.object.group.as_str() {
+            GATEWAY_GROUP => &["v1", "v1beta1", "v1alpha3", "v1alpha2"],
+            POLICY_GROUP | EXPERIMENTAL_GROUP => &["v1alpha1"],
+            _ => &["v1"],
+        };
+        if !served.contains(&self.version.as_str()) {
+            let (group, version) = (&self.object.group, &self.version);
+            let message = format!(
+                "unknown version {version:?} of {group}: write {group}/{}",
+                served[0]
+            );
+            self.found.error(
+                &self.object,
+                FieldPath::new("apiVersion"),
+                "unknown-version",
+                message,
+            );
+        }
+        self.check_name();
+        self.fields.remove("status");
+        if let Some(metadata) = self
+            .fields
+            .get_mut("metadata")
+            .and_then(Value::as_object_mut)
+        {
+            match self.object.name.namespace.as_ref() {
+                "" => drop(metadata.remove("namespace")),
+                namespace => drop(metadata.insert("namespace".to_owned(), namespace.into())),
+            }
+        }
+    }
+
+    fn check_name(&mut self) {
+        let NamespacedName { namespace, name } = &self.object.name;
+        let at = FieldPath::new("metadata.name");
+        if name.is_empty() {
+            self.found.error(
+                &self.object,
+                at,
+                "missing-field",
+                "Required value: name is required",
+            );
+        } else if name.len() > 253 || !is_hostname(name) {
+            let shown: String = name.chars().take(100).collect();
+            let message = format!(
+                "invalid name {shown:?}: it must consist of lower-case letters, digits, '-' and '.', start and end with \
+                 a letter or digit, and have at most 253 characters"
+            );
+            self.found.error(&self.object, at, "invalid-name", message);
+        }
+        if !namespace.is_empty() && (namespace.len() > 63 || !is_label(namespace)) {
+            let shown: String = namespace.chars().take(100).collect();
+            let message = format!(
+                "invalid namespace {shown:?}: it must consist of lower-case letters, digits and '-', start and end with a \
+                 letter or digit, and have at most 63 characters"
+            );
+            self.found.error(
+                &self.object,
+                FieldPath::new("metadata.namespace"),
+                "invalid-name",
+                message,
+            );
+        }
+    }
+
+    /// The metadata alone.
+    fn metadata(&mut self) -> Option<ObjectMeta> {
+        let metadata = self
+            .fields
+            .remove("metadata")
+            .unwrap_or_else(|| Value::Object(Map::new()));
+        self.strict::<ObjectMeta>(&metadata, &FieldPath::new("metadata"))
+    }
+
+    /// Unknown fields beside `metadata` and `spec`, where these have been taken out.
+    fn unknown_at_the_top(&mut self) {
+        let fields = std::mem::take(&mut self.fields);
+        for name in fields
+            .keys()
+            .filter(|name| !matches!(name.as_str(), "apiVersion" | "kind"))
+        {
+            let known = &["metadata", "spec"];
+            self.unknown(UnknownField {
+                at: FieldPath::new(name),
+                name: name.clone(),
+                known,
+            });
+        }
+    }
+
+    fn strict<T: DeserializeOwned>(&mut self, value: &Value, at: &FieldPath) -> Option<T> {
+        let (result, unknown) = strict::read(value, at);
+        for field in unknown {
+            // Every object has these two; types that are one kind only do not mention them.
+            if !(at.as_str().is_empty() && matches!(field.at.as_str(), "apiVersion" | "kind")) {
+                self.unknown(field);
+            }
+        }
+        match result {
+            Ok(it) => Some(it),
+            Err(strict::Mismatch { at, message }) => {
+                self.found.error(&self.object, at, "wrong-type", message);
+                None
+            }
+        }
+    }
+
+    fn unknown(&mut self, field: UnknownField) {
+        let UnknownField { at, name, known } = field;
+        let message = unknown_field(&name, known.iter().copied());
+        // What stands in the metadata is often written by tools, and changes nothing here.
+        if self.admission == Admission::None || at.as_str().starts_with("metadata.") {
+            self.found
+                .warning(&self.object, at, "unknown-field", message);
+        } else {
+            self.found.error(&self.object, at, "unknown-field", message);
+        }
+    }
+
+    fn refuse(&mut self, violations: Vec<Violation>) {
+        for Violation { at, id, message } in violations {
+            self.found.error(&self.object, at, id, message);
+        }
+    }
+
+    fn finish(self, object: Option<Object>) -> Reading {
+        let found = self.found.into_sorted();
+        if found.iter().any(|it| it.severity == Severity::Error) {
+            Err(found)
+        } else {
+            Ok((object, found))
+        }
+    }
+}
+
+/// `rateLimit.local: {requests, unit}` is short for a single rule without selectors.
+fn lengthen_local_limit(spec: &mut Value) {
+    let local = spec
+        .get_mut("rateLimit")
+        .and_then(|it| it.get_mut("local"))
+        .and_then(Value::as_object_mut);
+    let Some(local) = local.filter(|it| !it.contains_key("rules")) else {
+        return;
+    };
+    let limit: Map<_, _> = ["requests", "unit"]
+        .iter()
+        .filter_map(|name| local.remove_entry(*name))
+        .collect();
+    if !limit.is_empty() {
+        local.insert("rules".to_owned(), serde_json::json!([{ "limit": limit }]));
+    }
+}
+
+#[cfg(test)]
+mod tests;

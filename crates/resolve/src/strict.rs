@@ -1,0 +1,388 @@
+//! Reads a JSON value into a type, and says exactly what did not fit: unknown fields, wrong types, each with its place.
+//!
+//! A deserializer around `serde_json::Value` that knows where it is. Structs name their fields to it, so it also knows
+//! what the author may have meant. A null counts as an absent field, as in Kubernetes.
+
+use std::cell::RefCell;
+
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess,
+    Visitor,
+};
+use serde::forward_to_deserialize_any;
+use serde_json::{Error, Map, Value};
+
+use crate::diagnostics::FieldPath;
+
+/// A field that the type does not have.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct UnknownField {
+    /// Where it stands.
+    pub(crate) at: FieldPath,
+    /// Its name.
+    pub(crate) name: String,
+    /// The fields that the type has there.
+    pub(crate) known: &'static [&'static str],
+}
+
+/// Why a value is not of a type.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Mismatch {
+    /// Where.
+    pub(crate) at: FieldPath,
+    /// What was found and what was expected.
+    pub(crate) message: String,
+}
+
+/// Reads `value`, which stands at `at` in its object. Unknown fields are skipped and listed.
+///
+/// # Errors
+/// The first place where the value does not fit.
+pub(crate) fn read<'a, T: Deserialize<'a>>(
+    value: &'a Value,
+    at: &FieldPath,
+) -> (Result<T, Mismatch>, Vec<UnknownField>) {
+    let found = Found::default();
+    let place = Place {
+        value,
+        path: Path::Root(at),
+        found: &found,
+    };
+    let result = T::deserialize(place);
+    let Found { unknown, failed } = found;
+    let result = result.map_err(|error| Mismatch {
+        at: failed.into_inner().unwrap_or_else(|| at.clone()),
+        message: error.to_string(),
+    });
+    (result, unknown.into_inner())
+}
+
+/// What was found on the way.
+#[derive(Default)]
+struct Found {
+    unknown: RefCell<Vec<UnknownField>>,
+    failed: RefCell<Option<FieldPath>>,
+}
+
+/// The way to a place, without allocating: it is only spelled out when there is something to say.
+#[derive(Clone, Copy)]
+enum Path<'p> {
+    Root(&'p FieldPath),
+    Field(&'p Path<'p>, &'p str),
+    Item(&'p Path<'p>, usize),
+}
+
+impl Path<'_> {
+    fn spell(&self) -> FieldPath {
+        match self {
+            Self::Root(at) => (*at).clone(),
+            Self::Field(parent, name) => parent.spell().child(name),
+            Self::Item(parent, index) => parent.spell().index(*index),
+        }
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone, Copy)]
+struct Place<'a, 'p> {
+    value: &'a Value,
+    path: Path<'p>,
+    found: &'p Found,
+}
+
+impl Place<'_, '_> {
+    /// Notes the place of an error. The innermost comes first, and stays.
+    fn failing<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        if result.is_err() {
+            self.found
+                .failed
+                .borrow_mut()
+                .get_or_insert_with(|| self.path.spell());
+        }
+        result
+    }
+}
+
+impl<'de> Deserializer<'de> for Place<'de, '_> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let result = match self.value {
+            Value::Array(items) => visitor.visit_seq(Items {
+                items: items.iter(),
+                index: 0,
+                place: self,
+            }),
+            Value::Object(map) => visitor.visit_map(Entries::new(map, self, None)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                self.value.deserialize_any(visitor)
+            }
+        };
+        self.failing(result)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self.value.is_null() {
+            visitor.visit_none()
+        } else {
+            visitor.visit_some(self)
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let result = match self.value {
+            Value::Object(map) => visitor.visit_map(Entries::new(map, self, Some(fields))),
+            // Serde would take a list for a struct; Kubernetes does not.
+            Value::Array(_) => Err(Error::invalid_type(serde::de::Unexpected::Seq, &visitor)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                self.value.deserialize_any(visitor)
+            }
+        };
+        self.failing(result)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.failing(self.value.deserialize_enum(name, variants, visitor))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq
+        tuple tuple_struct map identifier
+    }
+}
+
+/// The items of a list.
+struct Items<'a, 'p> {
+    items: std::slice::Iter<'a, Value>,
+    index: usize,
+    place: Place<'a, 'p>,
+}
+
+impl<'a> SeqAccess<'a> for Items<'a, '_> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'a>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Error> {
+        let Some(value) = self.items.next() else {
+            return Ok(None);
+        };
+        let path = Path::Item(&self.place.path, self.index);
+        self.index += 1;
+        seed.deserialize(Place {
+            value,
+            path,
+            found: self.place.found,
+        })
+        .map(Some)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.items.len())
+    }
+}
+
+/// The entries of an object; of a struct, those that it knows.
+struct Entries<'a, 'p> {
+    entries: serde_json::map::Iter<'a>,
+    current: Option<(&'a str, &'a Value)>,
+    place: Place<'a, 'p>,
+    known: Option<&'static [&'static str]>,
+}
+
+impl<'a, 'p> Entries<'a, 'p> {
+    fn new(
+        map: &'a Map<String, Value>,
+        place: Place<'a, 'p>,
+        known: Option<&'static [&'static str]>,
+    ) -> Self {
+        Self {
+            entries: map.iter(),
+            current: None,
+            place,
+            known,
+        }
+    }
+
+    /// The next entry that the type is to see.
+    fn advance(&mut self) -> Option<(&'a str, &'a Value)> {
+        for (name, value) in self.entries.by_ref() {
+            let Some(known) = self.known else {
+                return Some((name, value));
+            };
+            if !known.contains(&name.as_str()) {
+                let at = self.place.path.spell().child(name);
+                self.place.found.unknown.borrow_mut().push(UnknownField {
+                    at,
+                    name: name.clone(),
+                    known,
+                });
+            } else if !value.is_null() {
+                return Some((name, value));
+            }
+        }
+        None
+    }
+}
+
+impl<'a> MapAccess<'a> for Entries<'a, '_> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'a>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
+        self.current = self.advance();
+        let Some((name, _)) = self.current else {
+            return Ok(None);
+        };
+        seed.deserialize(name.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<T::Value, Error> {
+        let (name, value) = self
+            .current
+            .expect("serde asks for a value only after its key");
+        seed.deserialize(Place {
+            value,
+            path: Path::Field(&self.place.path, name),
+            found: self.place.found,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Outer {
+        name: String,
+        #[serde(default)]
+        inner_list: Vec<Inner>,
+        labels: Option<BTreeMap<String, String>>,
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Inner {
+        port: Option<u16>,
+        kind: Option<Kind>,
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    enum Kind {
+        A,
+        B,
+    }
+
+    #[test]
+    fn says_where_a_value_does_not_fit() {
+        let cases = [
+            (json!({"name": "x"}), "", ""),
+            (
+                json!({"name": "x", "innerList": null, "labels": {"a": "b"}}),
+                "",
+                "",
+            ),
+            (json!({}), "spec", "missing field `name`"),
+            (json!({"name": null}), "spec", "missing field `name`"),
+            (
+                json!({"name": 1}),
+                "spec.name",
+                "invalid type: integer `1`, expected a string",
+            ),
+            (
+                json!([]),
+                "spec",
+                "invalid type: sequence, expected struct Outer",
+            ),
+            (
+                json!({"name": "x", "innerList": [{}, {"port": "80"}]}),
+                "spec.innerList[1].port",
+                "expected u16",
+            ),
+            (
+                json!({"name": "x", "innerList": [{"port": 65536}]}),
+                "spec.innerList[0].port",
+                "65536",
+            ),
+            (
+                json!({"name": "x", "innerList": [{"kind": "C"}]}),
+                "spec.innerList[0].kind",
+                "`A` or `B`",
+            ),
+            (
+                json!({"name": "x", "labels": {"a.b/c": true}}),
+                "spec.labels.a.b/c",
+                "expected a string",
+            ),
+        ];
+        for (value, at, message) in cases {
+            let (result, unknown) = read::<Outer>(&value, &FieldPath::new("spec"));
+            assert_eq!(unknown, [], "{value}");
+            match result {
+                Ok(_) => assert_eq!(at, "", "{value}"),
+                Err(mismatch) => {
+                    assert_eq!(mismatch.at.as_str(), at, "{value}");
+                    assert!(
+                        mismatch.message.contains(message),
+                        "{value}: {}",
+                        mismatch.message
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_listed_with_those_that_are_known() {
+        let value = json!({"name": "x", "nam": null, "innerList": [{"prot": 1, "port": 2}], "labels": {"any": "thing"}});
+        let (result, unknown) = read::<Outer>(&value, &FieldPath::default());
+        assert_eq!(
+            result.unwrap().inner_list,
+            [Inner {
+                port: Some(2),
+                kind: None
+            }]
+        );
+        let places: Vec<_> = unknown
+            .iter()
+            .map(|it| (it.at.as_str(), it.known))
+            .collect();
+        assert_eq!(
+            places,
+            [
+                ("innerList[0].prot", &["port", "kind"][..]),
+                ("nam", &["name", "innerList", "labels"][..])
+            ]
+        );
+    }
+}
