@@ -1,0 +1,25 @@
+//! The proof on live traffic: every feature on real sockets, what is let through and what is refused.
+//!
+//! Each module is one feature. A gateway is made from YAML as users write it, backends do what the test says, and
+//! clients speak raw HTTP/1.1.
+
+mod attachment;
+mod backend;
+mod client;
+mod fault_injection;
+mod framing;
+mod gateway;
+
+mod circuit_breaker;
+mod headers;
+mod load_balancer;
+mod local_replies;
+mod messages;
+mod rate_limit_global;
+mod rate_limit_local;
+mod reload;
+mod retry;
+mod routing;
+mod seed;
+mod selectors;
+mod timeout;
