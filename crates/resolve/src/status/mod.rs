@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use weir_plan::NamespacedName;
+use weir_plan::{ListenerName, NamespacedName};
 
 use crate::diagnostics::ObjectRef;
 
@@ -23,7 +23,7 @@ pub struct Statuses {
     /// BackendTrafficPolicies; those without ancestors have no status to be written.
     pub policies: BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>,
     /// Backends.
-    pub backends: BTreeMap<NamespacedName, Vec<Condition>>,
+    pub backends: BTreeMap<NamespacedName, Arc<[Condition]>>,
 }
 
 /// A condition. `lastTransitionTime` is stamped by whoever writes it.
@@ -111,4 +111,70 @@ pub struct ParentReference {
     pub section_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<i32>,
+}
+
+impl Condition {
+    /// A condition that holds.
+    pub(crate) fn yes(
+        r#type: &str,
+        reason: &str,
+        message: impl Into<String>,
+        observed_generation: Option<i64>,
+    ) -> Self {
+        let (r#type, reason, message) = (r#type.to_owned(), reason.to_owned(), message.into());
+        Self { r#type, status: ConditionStatus::True, reason, message, observed_generation }
+    }
+
+    /// A condition that does not hold.
+    pub(crate) fn no(
+        r#type: &str,
+        reason: &str,
+        message: impl Into<String>,
+        observed_generation: Option<i64>,
+    ) -> Self {
+        let (r#type, reason, message) = (r#type.to_owned(), reason.to_owned(), message.into());
+        Self { r#type, status: ConditionStatus::False, reason, message, observed_generation }
+    }
+}
+
+impl Statuses {
+    /// Says of listeners that the data plane could not bind their port: `Programmed` becomes false for them, and for
+    /// a Gateway or ListenerSet of which no listener is served any more.
+    ///
+    /// Which ports can be bound is known only to whoever runs the data plane.
+    pub fn with_listen_error(&mut self, listeners: &[ListenerName], message: &str) {
+        for name in listeners {
+            // A listener of a ListenerSet is called `namespace/listenerset/listener` in the plan.
+            let mut parts = name.listener.splitn(3, '/');
+            let status = match (parts.next(), parts.next(), parts.next()) {
+                (Some(namespace), Some(set), Some(listener)) => {
+                    let set = self.listener_sets.get_mut(&NamespacedName::new(namespace, set));
+                    set.map(|status| (status, listener))
+                }
+                _ => self.gateways.get_mut(&name.gateway).map(|status| (status, &*name.listener)),
+            };
+            if let Some((status, listener)) = status {
+                status.not_programmed(listener, message);
+            }
+        }
+    }
+}
+
+impl GatewayStatus {
+    fn not_programmed(&mut self, listener: &str, message: &str) {
+        let Self { conditions, listeners } = self;
+        let is = |it: &&mut Condition| it.r#type == "Programmed";
+        for condition in listeners.iter_mut().filter(|it| it.name == listener).flat_map(|it| &mut it.conditions) {
+            if condition.r#type == "Programmed" {
+                *condition = Condition::no("Programmed", "PortUnavailable", message, condition.observed_generation);
+            }
+        }
+        let served = |it: &ListenerStatus| {
+            it.conditions.iter().any(|it| it.r#type == "Programmed" && it.status == ConditionStatus::True)
+        };
+        if let Some(condition) = conditions.iter_mut().find(is).filter(|_| !listeners.iter().any(served)) {
+            let message = format!("no listener is served: {message}");
+            *condition = Condition::no("Programmed", "Invalid", message, condition.observed_generation);
+        }
+    }
 }

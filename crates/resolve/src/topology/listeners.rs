@@ -52,6 +52,24 @@ pub(crate) enum Reason {
     ProtocolConflict,
 }
 
+impl Reason {
+    /// The reason as conditions spell it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::UnsupportedProtocol => "UnsupportedProtocol",
+            Self::PortUnavailable => "PortUnavailable",
+            Self::InvalidRouteKinds => "InvalidRouteKinds",
+            Self::HostnameConflict => "HostnameConflict",
+            Self::ProtocolConflict => "ProtocolConflict",
+        }
+    }
+
+    /// Whether another listener is in the way.
+    pub(crate) fn is_conflict(self) -> bool {
+        matches!(self, Self::HostnameConflict | Self::ProtocolConflict)
+    }
+}
+
 /// Reads `allowedRoutes.namespaces.selector` or the like: one type in the API, one for each place in its Rust form.
 macro_rules! label_selector {
     ($selector:expr) => {

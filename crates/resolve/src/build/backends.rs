@@ -1,0 +1,222 @@
+//! What a backendRef leads to, and why one leads nowhere.
+
+use std::net::IpAddr;
+
+use weir_plan::{EndpointsName, NamespacedName};
+
+use crate::Context;
+use crate::api::backend::{BackendEndpoint, BackendSpec};
+use crate::api::{Backend, GATEWAY_GROUP, POLICY_GROUP, Service};
+use crate::endpoints::is_tcp;
+use crate::references::{Referent, Referrer, permitted};
+use crate::resources::Resources;
+
+/// The endpoints that a backendRef leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Which.
+    pub(crate) endpoints: EndpointsName,
+    /// 1 for a Backend that only stands in, else 0.
+    pub(crate) priority: u8,
+    /// What their addresses are.
+    pub(crate) addresses: Addresses,
+}
+
+/// What the addresses of a backend are. One cluster does not mix them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Addresses {
+    /// IP addresses and sockets: known.
+    Static,
+    /// Host names: to be resolved.
+    Names,
+}
+
+/// Why a backendRef leads nowhere: the condition `ResolvedRefs=False`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unresolved {
+    /// A word for machines.
+    pub(crate) reason: &'static str,
+    /// A sentence for people.
+    pub(crate) message: String,
+}
+
+/// What a reference of a route says.
+#[derive(Clone, Debug)]
+pub(crate) struct BackendRef<'a> {
+    pub(crate) group: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) name: NamespacedName,
+    pub(crate) port: Option<i32>,
+}
+
+/// Follows a reference from an HTTPRoute in `namespace`.
+pub(crate) fn follow(
+    to: &BackendRef<'_>,
+    namespace: &str,
+    resources: &Resources,
+    context: &Context,
+) -> Result<Target, Unresolved> {
+    let BackendRef { group, kind, name, port } = to;
+    let sort = match (*group, *kind) {
+        ("", "Service") => Sort::Service,
+        (POLICY_GROUP, "Backend") => Sort::Backend,
+        _ => {
+            let message = format!("{kind} of group {group:?} is no backend that can be used; use a Service or a Backend");
+            return Err(Unresolved { reason: "InvalidKind", message });
+        }
+    };
+    let from = Referrer { group: GATEWAY_GROUP, kind: "HTTPRoute", namespace };
+    let referent = Referent { group, kind, namespace: &name.namespace, name: &name.name };
+    if !permitted(&resources.reference_grants, from, referent) {
+        let message = format!("{kind} {name} is in another namespace, which has no ReferenceGrant for it");
+        return Err(Unresolved { reason: "RefNotPermitted", message });
+    }
+    let missing = || Unresolved { reason: "BackendNotFound", message: format!("there is no {kind} {name}") };
+    match sort {
+        Sort::Service => of_service(name, *port, resources.services.get(name).ok_or_else(missing)?),
+        Sort::Backend => of_backend(name, resources.backends.get(name).ok_or_else(missing)?, context),
+    }
+}
+
+enum Sort {
+    Service,
+    Backend,
+}
+
+fn of_service(name: &NamespacedName, port: Option<i32>, service: &Service) -> Result<Target, Unresolved> {
+    let refuse = |reason, message| Err(Unresolved { reason, message });
+    let Some(spec) = &service.spec else {
+        return refuse("BackendNotFound", format!("Service {name} has no ports"));
+    };
+    if spec.type_.as_deref() == Some("ExternalName") {
+        let message = format!("Service {name} is of type ExternalName, which is not supported; use a Backend with fqdn");
+        return refuse("UnsupportedValue", message);
+    }
+    let Some(number) = port else {
+        return refuse("PortNotSpecified", format!("a reference to Service {name} needs a port"));
+    };
+    let ports = || spec.ports.iter().flatten();
+    let Some(port) = ports().find(|it| it.port == number && is_tcp(it.protocol.as_deref())) else {
+        let known: Vec<_> = ports().filter(|it| is_tcp(it.protocol.as_deref())).map(|it| it.port).collect();
+        let message = format!("Service {name} has no TCP port {number}; it has {known:?}");
+        return refuse("PortNotFound", message);
+    };
+    if let Some(protocol) = port.app_protocol.as_deref().filter(|it| is_unserved_protocol(it)) {
+        let message = format!("port {number} of Service {name} speaks {protocol}, which is not supported yet; only HTTP/1.1 is");
+        return refuse("UnsupportedProtocol", message);
+    }
+    let number = u16::try_from(number).map_err(|_| Unresolved {
+        reason: "PortNotFound",
+        message: format!("port {number} of Service {name} is not between 1 and 65535"),
+    })?;
+    Ok(Target { endpoints: EndpointsName::of_service(name, number), priority: 0, addresses: Addresses::Static })
+}
+
+/// The application protocols that say that a port does not take plain HTTP/1.1. Others mean nothing to a gateway.
+fn is_unserved_protocol(protocol: &str) -> bool {
+    let name = protocol.strip_prefix("kubernetes.io/").unwrap_or(protocol);
+    ["h2c", "ws", "wss", "https", "http2", "grpc", "tls"].contains(&name.to_ascii_lowercase().as_str())
+}
+
+fn of_backend(name: &NamespacedName, backend: &Backend, context: &Context) -> Result<Target, Unresolved> {
+    let addresses = check(backend, context).map_err(|why| Unresolved {
+        reason: if why.protocol { "UnsupportedProtocol" } else { "UnsupportedValue" },
+        message: format!("Backend {name} was not accepted: {}", why.message),
+    })?;
+    let priority = u8::from(backend.spec.fallback == Some(true));
+    Ok(Target { endpoints: EndpointsName::of_backend(name), priority, addresses })
+}
+
+/// Why a Backend is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NotAccepted {
+    /// Whether it is for the protocol that it speaks.
+    pub(crate) protocol: bool,
+    /// What is wrong.
+    pub(crate) message: String,
+}
+
+/// What the addresses of a Backend are, or why it is not accepted.
+pub(crate) fn check(backend: &Backend, context: &Context) -> Result<Addresses, NotAccepted> {
+    let BackendSpec { r#type, endpoints, app_protocols, fallback: _, tls } = &backend.spec;
+    let refuse = |message: String| NotAccepted { protocol: false, message };
+    match r#type.as_deref().unwrap_or("Endpoints") {
+        "Endpoints" => {}
+        "DynamicResolver" => return Err(refuse("type DynamicResolver is not supported yet".to_owned())),
+        other => return Err(refuse(format!("type {other} is unknown; use Endpoints"))),
+    }
+    let unserved = |protocol: &str| NotAccepted {
+        protocol: true,
+        message: format!("{protocol} towards backends is not supported yet; only HTTP/1.1 in clear text is"),
+    };
+    if tls.is_some() {
+        return Err(unserved("TLS"));
+    }
+    if let Some(protocol) = app_protocols.first() {
+        return Err(unserved(protocol));
+    }
+    let mut sorts = endpoints.iter().map(|it| check_endpoint(it, context));
+    let first = sorts.next().ok_or_else(|| refuse("it has no endpoints".to_owned()))?.map_err(refuse)?;
+    for sort in sorts {
+        if sort.map_err(refuse)? != first {
+            return Err(refuse("fqdn endpoints cannot be mixed with ip or unix endpoints".to_owned()));
+        }
+    }
+    Ok(first)
+}
+
+fn check_endpoint(endpoint: &BackendEndpoint, context: &Context) -> Result<Addresses, String> {
+    let BackendEndpoint { hostname, fqdn, ip, unix, zone: _ } = endpoint;
+    if let Some(hostname) = hostname.as_deref() {
+        check_hostname(hostname, false)?;
+    }
+    match (fqdn, ip, unix) {
+        (Some(fqdn), None, None) => {
+            check_port(fqdn.port)?;
+            check_hostname(&fqdn.hostname, context.allow_loopback)?;
+            Ok(Addresses::Names)
+        }
+        (None, Some(ip), None) => {
+            check_port(ip.port)?;
+            check_ip(&ip.address, context.allow_loopback)?;
+            Ok(Addresses::Static)
+        }
+        (None, None, Some(unix)) if unix.path.is_empty() || unix.path.len() > 108 => {
+            Err(format!("unix path {:?} is not between 1 and 108 bytes long", unix.path))
+        }
+        (None, None, Some(_)) => Ok(Addresses::Static),
+        _ => Err("an endpoint must have exactly one of fqdn, ip and unix".to_owned()),
+    }
+}
+
+fn check_port(port: i32) -> Result<(), String> {
+    match port {
+        1..=65535 => Ok(()),
+        _ => Err(format!("port {port} is not between 1 and 65535")),
+    }
+}
+
+fn check_ip(address: &str, allow_loopback: bool) -> Result<(), String> {
+    let ip: IpAddr = address.parse().map_err(|_| format!("IP address {address} is invalid"))?;
+    if ip.to_canonical().is_loopback() && !allow_loopback {
+        return Err(format!("IP address {address} is a loopback address, which only file mode may use"));
+    }
+    Ok(())
+}
+
+fn check_hostname(hostname: &str, single_label: bool) -> Result<(), String> {
+    let name = hostname.strip_suffix('.').unwrap_or(hostname);
+    let is_label = |label: &str| {
+        let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
+    };
+    if name.parse::<IpAddr>().is_ok() {
+        Err(format!("hostname {hostname} is an IP address"))
+    } else if name.len() > 253 || !name.split('.').all(is_label) {
+        Err(format!("hostname {hostname} is not a valid FQDN"))
+    } else if !single_label && !name.contains('.') {
+        Err(format!("hostname {hostname} should be a domain with at least two segments separated by dots"))
+    } else {
+        Ok(())
+    }
+}

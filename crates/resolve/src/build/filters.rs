@@ -1,0 +1,229 @@
+//! The filters of a rule or backendRef: what they change, and why a rule with some of them cannot be served.
+
+use http::{HeaderName, HeaderValue};
+use std::sync::Arc;
+use weir_plan::{HeaderChanges, PathMatch, PathRewrite, Redirect, RouteMatch, UrlRewrite};
+
+use super::rules::Invalid;
+use gateway_api::experimental::httproutes as api;
+
+/// What the filters of a rule say.
+#[derive(Debug, Default)]
+pub(crate) struct Filters {
+    /// Changes to request headers.
+    pub(crate) request_headers: HeaderChanges,
+    /// Changes to response headers.
+    pub(crate) response_headers: HeaderChanges,
+    /// Where the client is sent.
+    pub(crate) redirect: Option<Redirect>,
+    /// What is changed in the URL.
+    pub(crate) rewrite: Option<UrlRewrite>,
+    /// Whether requests are to be mirrored, which is not done yet.
+    pub(crate) mirror: bool,
+}
+
+/// Header changes: alike in the API, four types in its Rust form.
+macro_rules! header_changes {
+    ($modifier:expr) => {{
+        let modifier = $modifier;
+        header_changes(
+            modifier.set.iter().flatten().map(|it| (it.name.as_str(), it.value.as_str())),
+            modifier.add.iter().flatten().map(|it| (it.name.as_str(), it.value.as_str())),
+            modifier.remove.iter().flatten().map(String::as_str),
+        )
+    }};
+}
+
+/// Reads the filters of a rule with these matches.
+pub(crate) fn of_rule(filters: &[api::HttpRouteRulesFilters], matches: &[RouteMatch]) -> Result<Filters, Invalid> {
+    use api::HttpRouteRulesFiltersType as Type;
+    let mut read = Filters::default();
+    for (index, filter) in filters.iter().enumerate() {
+        let named = |name: &str| format!("filters[{index}] ({name})");
+        let again = filters[..index].iter().any(|it| it.r#type == filter.r#type);
+        let empty = |name| Invalid::value(format!("{} has no settings", named(name)));
+        match filter.r#type {
+            Type::RequestHeaderModifier => {
+                once(again, "RequestHeaderModifier")?;
+                let modifier = filter.request_header_modifier.as_ref();
+                let modifier = modifier.ok_or_else(|| empty("requestHeaderModifier"))?;
+                read.request_headers = header_changes!(modifier)?;
+            }
+            Type::ResponseHeaderModifier => {
+                once(again, "ResponseHeaderModifier")?;
+                let modifier = filter.response_header_modifier.as_ref();
+                let modifier = modifier.ok_or_else(|| empty("responseHeaderModifier"))?;
+                read.response_headers = header_changes!(modifier)?;
+            }
+            Type::RequestRedirect => {
+                once(again, "RequestRedirect")?;
+                let redirect = filter.request_redirect.as_ref().ok_or_else(|| empty("requestRedirect"))?;
+                read.redirect = Some(self::redirect(redirect, matches)?);
+            }
+            Type::UrlRewrite => {
+                once(again, "URLRewrite")?;
+                let rewrite = filter.url_rewrite.as_ref().ok_or_else(|| empty("urlRewrite"))?;
+                read.rewrite = Some(self::rewrite(rewrite, matches)?);
+            }
+            Type::RequestMirror => read.mirror = true,
+            Type::Cors => return Err(Invalid::filter("CORS")),
+            Type::ExternalAuth => return Err(Invalid::filter("ExternalAuth")),
+            Type::ExtensionRef => return Err(Invalid::filter("ExtensionRef")),
+        }
+    }
+    if read.redirect.is_some() && read.rewrite.is_some() {
+        let message = "the filters RequestRedirect and URLRewrite cannot be used together".to_owned();
+        return Err(Invalid { reason: "IncompatibleFilters", message });
+    }
+    Ok(read)
+}
+
+/// Reads the filters of a backendRef: changes to request headers, then to response headers.
+pub(crate) fn of_backend_ref(
+    filters: &[api::HttpRouteRulesBackendRefsFilters],
+) -> Result<(HeaderChanges, HeaderChanges), Invalid> {
+    use api::HttpRouteRulesBackendRefsFiltersType as Type;
+    let (mut request, mut response) = (HeaderChanges::default(), HeaderChanges::default());
+    for (index, filter) in filters.iter().enumerate() {
+        let again = filters[..index].iter().any(|it| it.r#type == filter.r#type);
+        let empty = |name| Invalid::value(format!("filters[{index}] ({name}) has no settings"));
+        match filter.r#type {
+            Type::RequestHeaderModifier => {
+                once(again, "RequestHeaderModifier")?;
+                let modifier = filter.request_header_modifier.as_ref();
+                request = header_changes!(modifier.ok_or_else(|| empty("requestHeaderModifier"))?)?;
+            }
+            Type::ResponseHeaderModifier => {
+                once(again, "ResponseHeaderModifier")?;
+                let modifier = filter.response_header_modifier.as_ref();
+                response = header_changes!(modifier.ok_or_else(|| empty("responseHeaderModifier"))?)?;
+            }
+            Type::RequestRedirect => return Err(Invalid::backend_filter("RequestRedirect")),
+            Type::UrlRewrite => return Err(Invalid::backend_filter("URLRewrite")),
+            Type::RequestMirror => return Err(Invalid::backend_filter("RequestMirror")),
+            Type::Cors => return Err(Invalid::backend_filter("CORS")),
+            Type::ExternalAuth => return Err(Invalid::backend_filter("ExternalAuth")),
+            Type::ExtensionRef => return Err(Invalid::backend_filter("ExtensionRef")),
+        }
+    }
+    Ok((request, response))
+}
+
+fn once(again: bool, name: &str) -> Result<(), Invalid> {
+    if again {
+        let message = format!("the filter {name} is given more than once");
+        return Err(Invalid { reason: "IncompatibleFilters", message });
+    }
+    Ok(())
+}
+
+fn header_changes<'a>(
+    set: impl Iterator<Item = (&'a str, &'a str)>,
+    add: impl Iterator<Item = (&'a str, &'a str)>,
+    remove: impl Iterator<Item = &'a str>,
+) -> Result<HeaderChanges, Invalid> {
+    Ok(HeaderChanges {
+        set: headers(set)?,
+        add: headers(add)?,
+        remove: remove.map(header_name).collect::<Result<_, _>>()?,
+    })
+}
+
+/// The first of several entries for one header counts, as the Gateway API has it.
+fn headers<'a>(
+    headers: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<Vec<(HeaderName, HeaderValue)>, Invalid> {
+    let mut read: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    for (name, value) in headers {
+        let name = header_name(name)?;
+        let bad = |_| Invalid::value(format!("the value {value:?} of header {name} is no header value"));
+        let value = HeaderValue::from_str(value).map_err(bad)?;
+        if read.iter().all(|(known, _)| *known != name) {
+            read.push((name, value));
+        }
+    }
+    Ok(read)
+}
+
+fn header_name(name: &str) -> Result<HeaderName, Invalid> {
+    let read = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| Invalid::value(format!("{name:?} is no header name")))?;
+    if read == http::header::HOST {
+        let message = "header host cannot be changed by a header modifier; use a URLRewrite filter with hostname";
+        return Err(Invalid::value(message.to_owned()));
+    }
+    Ok(read)
+}
+
+fn redirect(redirect: &api::HttpRouteRulesFiltersRequestRedirect, matches: &[RouteMatch]) -> Result<Redirect, Invalid> {
+    let api::HttpRouteRulesFiltersRequestRedirect { hostname, path, port, scheme, status_code } = redirect;
+    let path = path.as_ref().map(|path| {
+        let full = path.r#type == api::HttpRouteRulesFiltersRequestRedirectPathType::ReplaceFullPath;
+        path_rewrite(full, path.replace_full_path.as_deref(), path.replace_prefix_match.as_deref(), matches)
+    });
+    let status = match status_code.unwrap_or(302) {
+        301 => 301,
+        302 => 302,
+        303 => 303,
+        307 => 307,
+        308 => 308,
+        other => return Err(Invalid::value(format!("redirect status {other} is none of 301, 302, 303, 307 and 308"))),
+    };
+    let port = port.map(|port| match u16::try_from(port) {
+        Ok(port @ 1..) => Ok(port),
+        Ok(0) | Err(_) => Err(Invalid::value(format!("redirect port {port} is not between 1 and 65535"))),
+    });
+    Ok(Redirect {
+        scheme: scheme.as_ref().map(|scheme| match scheme {
+            api::HttpRouteRulesFiltersRequestRedirectScheme::Http => "http".into(),
+            api::HttpRouteRulesFiltersRequestRedirectScheme::Https => "https".into(),
+        }),
+        hostname: hostname.as_deref().filter(|it| !it.is_empty()).map(Into::into),
+        path: path.transpose()?,
+        port: port.transpose()?,
+        status,
+    })
+}
+
+fn rewrite(rewrite: &api::HttpRouteRulesFiltersUrlRewrite, matches: &[RouteMatch]) -> Result<UrlRewrite, Invalid> {
+    let api::HttpRouteRulesFiltersUrlRewrite { hostname, path } = rewrite;
+    let path = path.as_ref().map(|path| {
+        let full = path.r#type == api::HttpRouteRulesFiltersUrlRewritePathType::ReplaceFullPath;
+        path_rewrite(full, path.replace_full_path.as_deref(), path.replace_prefix_match.as_deref(), matches)
+    });
+    let hostname = hostname.as_deref().filter(|it| !it.is_empty());
+    if let Some(bad) = hostname.filter(|it| HeaderValue::from_str(it).is_err()) {
+        return Err(Invalid::value(format!("{bad:?} is no host name")));
+    }
+    Ok(UrlRewrite { hostname: hostname.map(Into::into), path: path.transpose()? })
+}
+
+fn path_rewrite(
+    full: bool,
+    replace_full_path: Option<&str>,
+    replace_prefix_match: Option<&str>,
+    matches: &[RouteMatch],
+) -> Result<PathRewrite, Invalid> {
+    let (name, value) = if full {
+        ("replaceFullPath", replace_full_path)
+    } else {
+        ("replacePrefixMatch", replace_prefix_match)
+    };
+    let value = value.ok_or_else(|| Invalid::value(format!("a path of type {name} needs {name}")))?;
+    // The value goes into a request line or a location header as it is.
+    if value.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        return Err(Invalid::value(format!("{name} {value:?} has characters that a path cannot have")));
+    }
+    if full {
+        return Ok(PathRewrite::ReplaceFullPath(with_slash(value)));
+    }
+    if !matches.iter().all(|it| matches!(it.path, PathMatch::Prefix(_))) {
+        let message = "replacePrefixMatch needs matches of type PathPrefix on its rule".to_owned();
+        return Err(Invalid::value(message));
+    }
+    Ok(PathRewrite::ReplacePrefixMatch(with_slash(value.trim_end_matches('/'))))
+}
+
+fn with_slash(path: &str) -> Arc<str> {
+    if path.starts_with('/') { path.into() } else { format!("/{path}").into() }
+}

@@ -1,0 +1,355 @@
+//! One route, built: its entries in the tables of its listeners, its clusters, and what its status is to say.
+
+use std::sync::Arc;
+
+use weir_plan::{
+    Cluster, ClusterName, DirectResponse, Forward, HostMatch, Locality, NamespacedName, Route, RouteAction, RouteName,
+    RouteRule, RuleName, SplitTarget, UpstreamProtocol, WeightedTarget,
+};
+
+use super::backends::{Target, Unresolved};
+use super::order::Entry;
+use super::rules::{self, Invalid, Rule, RuleBackend, backend_ref};
+use crate::api::HttpRoute;
+use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath};
+use crate::effective::{Applied, EffectiveRule};
+use crate::resources::Resources;
+use crate::topology::ListenerKey;
+use crate::topology::routes::{Carrier, RouteDetail, RouteObject, route_ref};
+use crate::{Context, lower};
+use gateway_api::experimental::httproutes as api;
+
+/// All that follows from one route and what it refers to.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// Its entries, for each listener that serves it.
+    pub(crate) entries: Vec<(ListenerKey, HostMatch, Vec<Entry>)>,
+    /// What it forwards to.
+    pub(crate) clusters: Vec<Arc<Cluster>>,
+    /// What applies to each rule on each listener.
+    pub(crate) effective: Vec<Arc<EffectiveRule>>,
+    /// What its status is to say of its rules.
+    pub(crate) verdict: Verdict,
+    /// The Services and Backends that it refers to, by kind; and whether any is in another namespace.
+    pub(crate) services: Vec<NamespacedName>,
+    pub(crate) backends: Vec<NamespacedName>,
+    pub(crate) crosses: bool,
+    /// What is worth saying about its rules.
+    pub(crate) found: Vec<Diagnostic>,
+}
+
+/// What there is to say of the rules of a route.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    /// How many rules it has.
+    pub(crate) rules: usize,
+    /// Those that cannot be served as written.
+    pub(crate) invalid: Vec<(usize, Invalid)>,
+    /// The references that lead nowhere.
+    pub(crate) unresolved: Vec<Unresolved>,
+    /// The settings that have no effect.
+    pub(crate) unenforced: Vec<String>,
+}
+
+/// Builds a route. `applied` has what applies to each of its rules on each of its carriers, rules innermost.
+pub(crate) fn build(detail: &RouteDetail, applied: &[Arc<Applied>], resources: &Resources, context: &Context) -> Built {
+    let names = rule_names(detail);
+    let mut built = Built {
+        entries: Vec::new(),
+        clusters: Vec::new(),
+        effective: effective(detail, &names, applied),
+        verdict: Verdict { rules: names.len(), ..Verdict::default() },
+        services: Vec::new(),
+        backends: Vec::new(),
+        crosses: false,
+        found: Vec::new(),
+    };
+    match &detail.object {
+        RouteObject::Http(route) => built.add_http(route, detail, &names, applied, resources, context),
+        RouteObject::Grpc(_) | RouteObject::Tcp(_) | RouteObject::Tls(_) | RouteObject::Udp(_) => {}
+    }
+    built
+}
+
+/// The names of a route's rules. Of several rules with one name, only the first goes by it.
+fn rule_names(detail: &RouteDetail) -> Vec<RuleName> {
+    let node = &detail.node;
+    let name = |index: usize| {
+        let rule = node.rules[index].clone().filter(|name| !node.rules[..index].contains(&Some(Arc::clone(name))));
+        RuleName { kind: node.kind, route: node.name.clone(), index, rule }
+    };
+    (0..node.rules.len()).map(name).collect()
+}
+
+fn effective(detail: &RouteDetail, names: &[RuleName], applied: &[Arc<Applied>]) -> Vec<Arc<EffectiveRule>> {
+    let listeners = detail.carriers.iter().map(|carrier| carrier.listener.plan_name());
+    listeners
+        .flat_map(|listener| names.iter().map(move |rule| (rule.clone(), listener.clone())))
+        .zip(applied)
+        .map(|((rule, listener), applied)| {
+            Arc::new(EffectiveRule { rule, listener, policy: Arc::clone(&applied.effective) })
+        })
+        .collect()
+}
+
+impl Built {
+    /// Takes over from an earlier result what is equal in it, so that it stays the same `Arc`.
+    pub(crate) fn keep(&mut self, old: &Self) {
+        for (listener, host, entries) in &mut self.entries {
+            let known = old.entries.iter().find(|(of, under, _)| of == listener && under == host);
+            for entry in entries {
+                let known = known.into_iter().flat_map(|(_, _, known)| known);
+                if let Some(known) = known.into_iter().find(|it| it.route == entry.route) {
+                    entry.route = Arc::clone(&known.route);
+                }
+            }
+        }
+        for cluster in &mut self.clusters {
+            if let Some(known) = old.clusters.iter().find(|it| *it == cluster) {
+                *cluster = Arc::clone(known);
+            }
+        }
+        for effective in &mut self.effective {
+            if let Some(known) = old.effective.iter().find(|it| *it == effective) {
+                *effective = Arc::clone(known);
+            }
+        }
+    }
+
+    fn add_http(
+        &mut self,
+        route: &HttpRoute,
+        detail: &RouteDetail,
+        names: &[RuleName],
+        applied: &[Arc<Applied>],
+        resources: &Resources,
+        context: &Context,
+    ) {
+        let namespace = &detail.node.name.namespace;
+        let default = [api::HttpRouteRules::default()];
+        let specs = route.spec.rules.as_deref().unwrap_or(&default);
+        let rules: Vec<_> = specs.iter().map(|it| rules::read(it, namespace, resources, context)).collect();
+        let mut found = Diagnostics::default();
+        for (index, (spec, rule)) in specs.iter().zip(&rules).enumerate() {
+            self.depend(spec, namespace);
+            self.judge(index, spec, rule, detail, &mut found);
+        }
+        self.found = found.into_sorted();
+        for (index, rule) in rules.iter().enumerate() {
+            // What applies to this rule, for each carrier.
+            let applied: Vec<_> = applied.iter().skip(index).step_by(rules.len()).collect();
+            let served = detail.carriers.iter().zip(applied).filter(|(carrier, _)| carrier.served).collect();
+            self.place(&specs[index], rule, &names[index], detail, served);
+        }
+    }
+
+    /// Notes what a rule refers to, so that it is built again when that changes.
+    fn depend(&mut self, spec: &api::HttpRouteRules, namespace: &Arc<str>) {
+        for it in spec.backend_refs.iter().flatten() {
+            let to = backend_ref(it, namespace);
+            self.crosses |= to.name.namespace != *namespace;
+            match to.kind {
+                "Service" => self.services.push(to.name),
+                "Backend" => self.backends.push(to.name),
+                _ => {}
+            }
+        }
+    }
+
+    /// Notes what status and findings are to say of a rule.
+    fn judge(&mut self, index: usize, spec: &api::HttpRouteRules, rule: &Rule, detail: &RouteDetail, found: &mut Diagnostics) {
+        let object = route_ref(detail.node.kind, &detail.node.name);
+        let field = FieldPath::new("spec.rules").index(index);
+        if let Some(invalid) = &rule.invalid {
+            let effect = if rule.matches.is_empty() { "left out" } else { "answered with status 500" };
+            let message = format!("{}; requests to this rule are {effect}", invalid.message);
+            found.error(&object, field.clone(), "invalid-rule", message);
+            self.verdict.invalid.push((index, invalid.clone()));
+        }
+        for (place, backend) in rule.backends.iter().enumerate() {
+            let field = field.child("backendRefs").index(place);
+            if let Err(unresolved) = &backend.target {
+                found.error(&object, field.clone(), "unresolved-ref", unresolved.message.clone());
+                self.verdict.unresolved.push(unresolved.clone());
+            }
+            if let Some(invalid) = &backend.invalid {
+                found.error(&object, field.child("filters"), "invalid-filter", invalid.message.clone());
+                let message = format!("backendRefs[{place}]: {}", invalid.message);
+                self.verdict.invalid.push((index, Invalid { reason: invalid.reason, message }));
+            }
+        }
+        if rule.backends.iter().all(|it| it.weight == 0) && rule.filters.redirect.is_none() && rule.invalid.is_none() {
+            let message = "the rule has no backendRefs with a weight over 0, so it answers 500";
+            found.warning(&object, field.child("backendRefs"), "no-backends", message);
+        }
+        let unenforced = [
+            (rule.filters.mirror, "filters", "RequestMirror is not supported yet; requests are served, but not mirrored"),
+            (
+                spec.session_persistence.is_some(),
+                "sessionPersistence",
+                "sessionPersistence is not supported yet; requests are served by any endpoint",
+            ),
+        ];
+        for (written, child, message) in unenforced {
+            if written {
+                found.warning(&object, field.child(child), "not-enforced", message);
+                self.verdict.unenforced.push(format!("rules[{index}]: {message}"));
+            }
+        }
+    }
+
+    /// Puts a rule into the tables of the listeners that serve it.
+    fn place(
+        &mut self,
+        spec: &api::HttpRouteRules,
+        rule: &Rule,
+        name: &RuleName,
+        detail: &RouteDetail,
+        served: Vec<(&Carrier, &Arc<Applied>)>,
+    ) {
+        let mut shared: Vec<(&NamespacedName, &Arc<Applied>, Arc<RouteRule>)> = Vec::new();
+        for (carrier, applied) in &served {
+            let gateway = &carrier.listener.gateway;
+            // One cluster serves all listeners of a Gateway, unless they ask different things of it.
+            let of_gateway = || served.iter().filter(|(it, _)| it.listener.gateway == *gateway);
+            let alike = of_gateway().all(|(_, it)| it.cluster == applied.cluster);
+            let known = shared.iter().find(|(of, under, _)| alike && *of == gateway && Arc::ptr_eq(under, applied));
+            let built = match known {
+                Some((_, _, built)) => Arc::clone(built),
+                None => {
+                    let listener = carrier.listener.plan_name().listener;
+                    let scope = Scope { rule: name, gateway, listener: (!alike).then_some(&*listener) };
+                    let (action, clusters) = action(rule, applied, &scope);
+                    for cluster in clusters {
+                        // Rules that differ only above the cluster share it.
+                        if self.clusters.iter().all(|it| it.name != cluster.name) {
+                            self.clusters.push(Arc::new(cluster));
+                        }
+                    }
+                    let built = Arc::new(RouteRule {
+                        name: name.clone(),
+                        origin: applied.origin.clone(),
+                        policy: lower::for_rule(applied, spec),
+                        request_headers: rule.filters.request_headers.clone(),
+                        response_headers: rule.filters.response_headers.clone(),
+                        action,
+                    });
+                    shared.push((gateway, applied, Arc::clone(&built)));
+                    built
+                }
+            };
+            for host in &carrier.hosts {
+                let entries = entries(&rule.matches, host, detail, &built);
+                if !entries.is_empty() {
+                    self.entries.push((carrier.listener.clone(), host.clone(), entries));
+                }
+            }
+        }
+    }
+}
+
+fn entries(
+    matches: &[weir_plan::RouteMatch],
+    host: &HostMatch,
+    detail: &RouteDetail,
+    rule: &Arc<RouteRule>,
+) -> Vec<Entry> {
+    let text = host.to_string();
+    let entry = |(match_index, matches): (usize, &weir_plan::RouteMatch)| {
+        let name = RouteName::of(&rule.name, match_index, &text);
+        let route = Arc::new(Route { name, matches: matches.clone(), rule: Arc::clone(rule) });
+        Entry { created: detail.node.created, match_index, route }
+    };
+    matches.iter().enumerate().map(entry).collect()
+}
+
+/// Where a rule is served, for the names of its clusters.
+struct Scope<'a> {
+    rule: &'a RuleName,
+    gateway: &'a NamespacedName,
+    listener: Option<&'a str>,
+}
+
+/// What a rule does under a policy, and the clusters that it needs for that.
+///
+/// This is the place that fails closed: under an invalid policy a rule answers 500, whatever its filters say.
+fn action(rule: &Rule, applied: &Applied, scope: &Scope<'_>) -> (RouteAction, Vec<Cluster>) {
+    if let Some(why) = applied.invalid.as_deref().or(rule.invalid.as_ref().map(|it| &*it.message)) {
+        return (respond(why), Vec::new());
+    }
+    if let Some(redirect) = &rule.filters.redirect {
+        return (RouteAction::Redirect(redirect.clone()), Vec::new());
+    }
+    let weighted: Vec<_> = rule.backends.iter().enumerate().filter(|(_, it)| it.weight > 0).collect();
+    let usable: Vec<_> = weighted.iter().filter_map(|(_, it)| it.usable().ok()).collect();
+    let Some(first) = usable.first() else {
+        let why = weighted.first().and_then(|(_, it)| it.usable().err());
+        return (respond(why.unwrap_or("the rule has no backends")), Vec::new());
+    };
+    let mixed = usable.iter().any(|it| it.addresses != first.addresses);
+    let filtered = weighted.iter().any(|(_, it)| !it.request_headers.is_empty() || !it.response_headers.is_empty());
+    let (targets, clusters) = if weighted.len() > 1 && (mixed || filtered || usable.len() < weighted.len()) {
+        one_cluster_each(&weighted, applied, scope)
+    } else {
+        one_cluster(&weighted, applied, scope)
+    };
+    (RouteAction::Forward(Forward { rewrite: rule.filters.rewrite.clone(), targets }), clusters)
+}
+
+/// All backends as localities of one cluster, which moves their shares with their health.
+fn one_cluster(
+    backends: &[(usize, &RuleBackend)],
+    applied: &Applied,
+    scope: &Scope<'_>,
+) -> (Vec<WeightedTarget>, Vec<Cluster>) {
+    let name = ClusterName::of_rule(scope.rule, scope.gateway, scope.listener, None);
+    let localities = backends.iter().filter_map(|(_, it)| Some(locality(it, it.usable().ok()?))).collect();
+    // A single backend may have filters; several with filters have clusters of their own.
+    let changes = backends.first().map(|(_, it)| (it.request_headers.clone(), it.response_headers.clone()));
+    let (request_headers, response_headers) = changes.unwrap_or_default();
+    let target = SplitTarget::Cluster(name.clone());
+    let target = WeightedTarget { weight: 1, target, request_headers, response_headers };
+    (vec![target], vec![cluster(name, localities, applied)])
+}
+
+/// A cluster for each backend, with fixed shares. Those that cannot be used answer 500 for theirs.
+fn one_cluster_each(
+    backends: &[(usize, &RuleBackend)],
+    applied: &Applied,
+    scope: &Scope<'_>,
+) -> (Vec<WeightedTarget>, Vec<Cluster>) {
+    let mut clusters = Vec::new();
+    let targets = backends.iter().map(|(index, backend)| WeightedTarget {
+        weight: backend.weight,
+        target: match backend.usable() {
+            Ok(target) => {
+                let name = ClusterName::of_rule(scope.rule, scope.gateway, scope.listener, Some(*index));
+                clusters.push(cluster(name.clone(), vec![locality(backend, target)], applied));
+                SplitTarget::Cluster(name)
+            }
+            Err(why) => SplitTarget::Invalid(DirectResponse { status: 500, reason: why.into() }),
+        },
+        request_headers: backend.request_headers.clone(),
+        response_headers: backend.response_headers.clone(),
+    });
+    (targets.collect(), clusters)
+}
+
+fn locality(backend: &RuleBackend, target: &Target) -> Locality {
+    let Target { endpoints, priority, addresses: _ } = target;
+    Locality { weight: backend.weight, priority: *priority, endpoints: endpoints.clone() }
+}
+
+fn cluster(name: ClusterName, localities: Vec<Locality>, applied: &Applied) -> Cluster {
+    Cluster {
+        name,
+        origin: applied.origin.clone(),
+        protocol: UpstreamProtocol::Http1,
+        localities,
+        policy: Arc::clone(&applied.cluster),
+    }
+}
+
+fn respond(why: &str) -> RouteAction {
+    RouteAction::Respond(DirectResponse { status: 500, reason: why.into() })
+}

@@ -1,0 +1,122 @@
+//! One rule of an HTTPRoute, read: what it matches, what its filters change, and where its backendRefs lead.
+
+use std::sync::Arc;
+
+use weir_plan::{HeaderChanges, NamespacedName, RouteMatch};
+
+use super::backends::{self, BackendRef, Target, Unresolved};
+use super::filters::{self, Filters};
+use super::matches;
+use crate::Context;
+use crate::resources::Resources;
+use gateway_api::experimental::httproutes as api;
+
+/// A rule as it is to be served.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    /// What requests must look like, any of them. Empty where they cannot be read: the rule is left out.
+    pub(crate) matches: Vec<RouteMatch>,
+    /// What its filters say. Nothing where the rule is not valid.
+    pub(crate) filters: Filters,
+    /// Its backendRefs, in their order.
+    pub(crate) backends: Vec<RuleBackend>,
+    /// Why it is left out (no matches) or answers 500.
+    pub(crate) invalid: Option<Invalid>,
+}
+
+/// A backendRef as it is to be served.
+#[derive(Debug)]
+pub(crate) struct RuleBackend {
+    /// Its weight; 0 takes nothing.
+    pub(crate) weight: u32,
+    /// Where it leads.
+    pub(crate) target: Result<Target, Unresolved>,
+    /// Why its filters cannot be served; its share of the requests answers 500.
+    pub(crate) invalid: Option<Invalid>,
+    /// Changes to request headers.
+    pub(crate) request_headers: HeaderChanges,
+    /// Changes to response headers.
+    pub(crate) response_headers: HeaderChanges,
+}
+
+/// Why a rule cannot be served as written: the condition `Accepted=False`, or `PartiallyInvalid` where others can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Invalid {
+    /// A word for machines.
+    pub(crate) reason: &'static str,
+    /// A sentence for people.
+    pub(crate) message: String,
+}
+
+impl Invalid {
+    /// A value that cannot be used.
+    pub(crate) fn value(message: String) -> Self {
+        Self { reason: "UnsupportedValue", message }
+    }
+
+    /// A filter of a rule that is not served, and that may not be skipped.
+    pub(crate) fn filter(name: &str) -> Self {
+        Self::value(format!("the filter {name} is not supported yet; until then the rule answers 500"))
+    }
+
+    /// The same for a filter of a backendRef.
+    pub(crate) fn backend_filter(name: &str) -> Self {
+        Self::value(format!("the filter {name} is not supported on a backendRef, whose share of requests answers 500"))
+    }
+}
+
+impl RuleBackend {
+    /// Where its requests go, or why they are answered with a 500.
+    pub(crate) fn usable(&self) -> Result<&Target, &str> {
+        match (&self.invalid, &self.target) {
+            (Some(invalid), _) => Err(&invalid.message),
+            (None, Err(unresolved)) => Err(&unresolved.message),
+            (None, Ok(target)) => Ok(target),
+        }
+    }
+}
+
+/// Reads a rule of a route in `namespace`.
+pub(crate) fn read(rule: &api::HttpRouteRules, namespace: &Arc<str>, resources: &Resources, context: &Context) -> Rule {
+    let backends = rule.backend_refs.iter().flatten();
+    let backends = backends.map(|it| backend(it, namespace, resources, context)).collect();
+    let (matches, invalid) = match matches::read(rule.matches.as_deref().unwrap_or_default()) {
+        Ok(matches) => (matches, None),
+        Err(invalid) => (Vec::new(), Some(invalid)),
+    };
+    match filters::of_rule(rule.filters.as_deref().unwrap_or_default(), &matches) {
+        Ok(filters) => Rule { matches, filters, backends, invalid },
+        Err(filter) => {
+            let invalid = Some(invalid.unwrap_or(filter));
+            Rule { matches, filters: Filters::default(), backends, invalid }
+        }
+    }
+}
+
+fn backend(
+    it: &api::HttpRouteRulesBackendRefs,
+    namespace: &Arc<str>,
+    resources: &Resources,
+    context: &Context,
+) -> RuleBackend {
+    let api::HttpRouteRulesBackendRefs { filters, group: _, kind: _, name: _, namespace: _, port: _, weight } = it;
+    let target = backends::follow(&backend_ref(it, namespace), namespace, resources, context);
+    let (changes, invalid) = match filters::of_backend_ref(filters.as_deref().unwrap_or_default()) {
+        Ok(changes) => (changes, None),
+        Err(invalid) => (Default::default(), Some(invalid)),
+    };
+    let (request_headers, response_headers) = changes;
+    let weight = u32::try_from(weight.unwrap_or(1)).unwrap_or(0);
+    RuleBackend { weight, target, invalid, request_headers, response_headers }
+}
+
+/// What a backendRef refers to, with the API's defaults.
+pub(crate) fn backend_ref<'a>(it: &'a api::HttpRouteRulesBackendRefs, namespace: &Arc<str>) -> BackendRef<'a> {
+    let namespace = it.namespace.as_deref().map_or_else(|| Arc::clone(namespace), Into::into);
+    BackendRef {
+        group: it.group.as_deref().unwrap_or_default(),
+        kind: it.kind.as_deref().unwrap_or("Service"),
+        name: NamespacedName::new(namespace, it.name.as_str()),
+        port: it.port,
+    }
+}
