@@ -17,7 +17,7 @@ use crate::overrides::BackendOverride;
 
 /// An API gateway that enforces BackendTrafficPolicies on live traffic, and explains them.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, max_term_width = 110)]
+#[command(version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -27,12 +27,12 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  weir quickstart                            a gateway with backends, and what to try on it
-  weir run ./gateway                         serve what a folder of YAML says, and follow its edits
-  weir check ./gateway                       everything that is wrong in it
-  weir explain shop ./gateway                the effective policy of the route `shop`, and where it comes from
+  weir quickstart                     a gateway with backends, and what to try on it
+  weir run ./gateway                  serve what a folder of YAML says, and follow its edits
+  weir check ./gateway                everything that is wrong in it
+  weir explain shop ./gateway         the policy of the route `shop`, and where it comes from
   weir explain --request 'GET http://shop.example.com/cart' ./gateway
-  weir translate ./gateway --to plan         what the gateway would enforce";
+  weir translate ./gateway --to plan  what the gateway would enforce";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -130,8 +130,8 @@ pub(crate) fn sources(paths: &[PathBuf]) -> Vec<Source> {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  weir quickstart                            from a folder that is removed at the end
-  weir quickstart --dir ./my-gateway         from a folder of yours: missing files are put there, none is overwritten
+  weir quickstart                     from a folder that is removed at the end
+  weir quickstart --dir ./my-gateway  from a folder of yours; its files are left as they are
   weir quickstart --port 9080 --admin 127.0.0.1:9902")]
 pub(crate) struct QuickstartArgs {
     /// The folder to serve. Files that it lacks are copied there; files that are there stay as they are. Default: a
@@ -155,12 +155,15 @@ pub(crate) struct QuickstartArgs {
 /// good version stays in force. Requests in progress are never dropped by a change.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exposure: listeners are bound to 127.0.0.1 unless --bind says otherwise (0.0.0.0 or [::] for every interface), and
-the admin API to 127.0.0.1:9901 unless --admin does; it has no authentication, so keep it there.
+Exposure: listeners are bound to 127.0.0.1 unless --bind says otherwise (0.0.0.0 or :: for every
+interface), and the admin API to 127.0.0.1:9901 unless --admin does. The admin API asks for no
+password, so keep it there.
 
-Signals: SIGTERM and SIGINT end the process when the requests in progress are done; a second one ends it at once.
-Exit codes: 0 drained, 1 could not start or requests were cut off, 2 wrong usage or a path that cannot be read,
-130 or 143 stopped at once by a second signal.
+Signals: SIGTERM and SIGINT end the process when the requests in progress are done; a second one
+ends it at once.
+
+Exit codes: 0 drained, 1 could not start or cut requests off, 2 wrong usage or a path that cannot
+be read, 130 or 143 stopped at once.
 
 Examples:
   weir run ./gateway --port-map 80=8080
@@ -217,8 +220,8 @@ pub(crate) struct CheckArgs {
 Exit codes: 0 explained, 1 there is no such route or the request reaches none, 2 could not run.
 
 Examples:
-  weir explain ./gateway                     every route
-  weir explain shop ./gateway                the route `shop`, in whatever namespace
+  weir explain ./gateway              every route
+  weir explain shop ./gateway         the route `shop`, in whatever namespace
   weir explain team-a/shop ./gateway
   weir explain --request 'GET http://shop.example.com/cart' -H 'x-user: 7' ./gateway"
 )]

@@ -23,12 +23,13 @@ use crate::serve::{self, Bounds};
 
 /// What a request may ask of the backend; part of the help of `weir echo`.
 pub(crate) const CONTROLS: &str = "\
-The answer is JSON: the backend's name, which request this was, method, path, query, headers, and the size of the body.
-A request can ask for something else, by its query or by a header:
+The answer is JSON: the backend's name, which request this was, method, path, query, headers, and
+the size of the body. A request can ask for something else, by its query or by a header:
   ?delay=500ms    x-echo-delay: 500ms    wait first (at most 10m)
   ?status=503     x-echo-status: 503     answer with this status (200 to 599)
   ?size=100000    x-echo-size: 100000    answer with so many bytes of text (at most 16777216)
-  ?flaky=3        x-echo-flaky: 3        of 3 such requests in a row, fail all but the last with 503 (at most 1000)
+  ?flaky=3        x-echo-flaky: 3        of 3 such requests, answer two with 503 and the
+                                         third well (at most 1000)
 
 Examples:
   weir echo --listen 127.0.0.1:3000

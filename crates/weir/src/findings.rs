@@ -1,6 +1,7 @@
 //! Everything that is wrong: findings of the files, of the engine, and conditions that are not good, in one list.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -88,25 +89,23 @@ pub(crate) fn collect(
             &it.message,
         )
     }));
-    let said: Vec<Finding> = found.clone();
-    found.extend(
-        of_statuses(statuses, &loaded.resources)
-            .map(|bad| {
-                located(
-                    loaded,
-                    &bad.object,
-                    &bad.field,
-                    bad.severity,
-                    kebab(&bad.condition.reason).into(),
-                    &bad.condition.message,
-                )
-            })
-            .filter(|it| {
-                !said.iter().any(|other| {
-                    other.object == it.object && same_words(&other.message, &it.message)
-                })
-            }),
-    );
+    let said: BTreeSet<_> = found
+        .iter()
+        .map(|it| (it.object.clone(), words(&it.message)))
+        .collect();
+    for bad in of_statuses(statuses, &loaded.resources) {
+        let BadCondition {
+            object,
+            field,
+            severity,
+            condition,
+        } = bad;
+        let id = kebab(&condition.reason).into();
+        let finding = located(loaded, &object, &field, severity, id, &condition.message);
+        if !said.contains(&(finding.object.clone(), words(&finding.message))) {
+            found.push(finding);
+        }
+    }
     found.sort();
     found.dedup();
     found
@@ -185,10 +184,7 @@ struct BadCondition<'a> {
     condition: &'a Condition,
 }
 
-fn of_statuses<'a>(
-    statuses: &'a Statuses,
-    resources: &Resources,
-) -> impl Iterator<Item = BadCondition<'a>> {
+fn of_statuses<'a>(statuses: &'a Statuses, resources: &Resources) -> Vec<BadCondition<'a>> {
     let Statuses {
         gateway_classes,
         gateways,
@@ -239,7 +235,7 @@ fn of_statuses<'a>(
             conditions,
         );
     }
-    bad.into_iter()
+    bad
 }
 
 fn add_gateway<'a>(
@@ -335,10 +331,9 @@ fn kebab(reason: &str) -> String {
     id
 }
 
-/// Conditions are sentences, findings are not: the same but for the capital and the full stop.
-fn same_words(one: &str, two: &str) -> bool {
-    let bare = |text: &str| text.trim_end_matches('.').to_lowercase();
-    bare(one) == bare(two)
+/// What a message says. Conditions are sentences, findings are not: they differ in the capital and the full stop.
+fn words(message: &str) -> String {
+    message.trim_end_matches('.').to_lowercase()
 }
 
 #[cfg(test)]

@@ -66,12 +66,16 @@ pub(crate) fn bind(admin: Admin) -> Result<Option<std::net::TcpListener>> {
     let Admin::On(address) = admin else {
         return Ok(None);
     };
-    let listener = std::net::TcpListener::bind(address).map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => anyhow!(
-            "the admin address {address} is in use, perhaps by another Weir; stop what listens there, or choose another \
-             with --admin ADDR:PORT or --admin off"
-        ),
-        _ => anyhow!(error).context(format!("cannot listen on the admin address {address}; choose another with --admin")),
+    let listener = std::net::TcpListener::bind(address).map_err(|error| {
+        if error.kind() == ErrorKind::AddrInUse {
+            anyhow!(
+                "the admin address {address} is in use, perhaps by another Weir; stop what listens there, or choose \
+                 another with --admin ADDR:PORT or --admin off"
+            )
+        } else {
+            let what = format!("cannot listen on the admin address {address}; choose another with --admin");
+            anyhow!(error).context(what)
+        }
     })?;
     listener
         .set_nonblocking(true)
@@ -83,7 +87,7 @@ pub(crate) fn bind(admin: Admin) -> Result<Option<std::net::TcpListener>> {
 pub(crate) async fn serve(listener: std::net::TcpListener, state: AdminState) {
     match TcpListener::from_std(listener) {
         Ok(listener) => {
-            serve::serve(listener, router(state), BOUNDS, CancellationToken::new()).await
+            serve::serve(listener, router(state), BOUNDS, CancellationToken::new()).await;
         }
         Err(error) => error!(%error, "the admin API cannot be served"),
     }

@@ -90,7 +90,7 @@ impl Weir {
         let lines = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                lines.lock().unwrap().push(line);
+                lines.lock().expect("no reader panics").push(line);
             }
         });
         Self { child, log }
@@ -98,7 +98,7 @@ impl Weir {
 
     /// The log so far.
     pub(crate) fn log(&self) -> Vec<String> {
-        self.log.lock().unwrap().clone()
+        self.log.lock().expect("no reader panics").clone()
     }
 
     /// The first log line with this message, as JSON.

@@ -58,7 +58,7 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a folder can be made");
         let echo = Echo::start("shop");
         let backend = format!("default/shop:80={}", echo.address);
         let site = Self {
@@ -78,8 +78,8 @@ impl Site {
     pub(crate) fn write(&self, name: &str, text: &str) {
         // As an editor saves: a new file takes the place of the old one.
         let new = self.path().join(format!(".{name}.new"));
-        fs::write(&new, text).unwrap();
-        fs::rename(new, self.path().join(name)).unwrap();
+        fs::write(&new, text).expect("it can be written");
+        fs::rename(new, self.path().join(name)).expect("it can be renamed");
     }
 
     pub(crate) fn run(&self) -> Weir {
@@ -88,7 +88,7 @@ impl Site {
 
     pub(crate) fn run_with(&self, more: &[&str]) -> Weir {
         let mut args = vec![
-            self.path().to_str().unwrap(),
+            self.path().to_str().expect("it is text"),
             "--port-map",
             "8080=0",
             "--backend",
