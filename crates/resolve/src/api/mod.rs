@@ -2,6 +2,9 @@
 
 pub mod backend;
 pub mod policy;
+pub mod scalar;
+pub mod spec;
+pub mod target;
 
 pub use backend::Backend;
 pub use gateway_api::experimental::gatewayclasses::GatewayClass;

@@ -1,0 +1,384 @@
+//! Explanations: what applies to a rule, which policy set each field, and which policies lost and why.
+//!
+//! Statuses keep the reference's texts; where those claim more than is true, this tells what happens.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+use weir_plan::{ListenerName, NamespacedName, PolicyRef, Route, RouteKind, RouteName, RuleName};
+
+use crate::Resolution;
+use crate::attach::{AttachedPolicy, PolicyId};
+use crate::diagnostics::FieldPath;
+use crate::effective::{EffectivePolicy, EffectiveRule, Lost};
+use crate::precedence::Standing;
+use crate::targeting::AttachmentPoint;
+
+/// What applies to one rule on one listener. Its text form is a tree.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The rule.
+    pub rule: RuleName,
+    /// The listener.
+    pub listener: ListenerName,
+    /// The policies in force, most specific first.
+    pub policies: Vec<PolicyRef>,
+    /// Every setting that a policy wrote; all else has its default.
+    pub settings: Vec<Setting>,
+    /// The policies that are not in force here, and why.
+    pub lost: Vec<Lost>,
+    /// Why the rule answers 500.
+    pub invalid: Option<String>,
+    /// How many entries of the listener's route table (matches times host names) the rule has. Each has a bucket of its
+    /// own for every local rate limit, and a count of its own for every global one that is not shared.
+    pub route_entries: usize,
+}
+
+/// One field, and who set it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Setting {
+    /// The field, below `spec`.
+    pub field: FieldPath,
+    /// Its value as written.
+    pub value: Value,
+    /// The policy that wrote it.
+    pub from: PolicyRef,
+}
+
+/// What applies to the rules of a route, on each listener that carries it. `rule` narrows it down to the rule of this
+/// name or index.
+pub fn route(
+    resolution: &Resolution,
+    kind: RouteKind,
+    name: &NamespacedName,
+    rule: Option<&str>,
+) -> Vec<Explanation> {
+    let wanted = |it: &RuleName| {
+        let named = |rule: &str| it.rule.as_deref() == Some(rule) || it.index.to_string() == rule;
+        it.kind == kind && it.route == *name && rule.is_none_or(named)
+    };
+    let rules = resolution.effective.iter().filter(|it| wanted(&it.rule));
+    rules.map(|it| explain(resolution, it)).collect()
+}
+
+/// What applies to an entry of a listener's route table, which is what a request takes.
+pub fn entry(
+    resolution: &Resolution,
+    listener: &ListenerName,
+    entry: &RouteName,
+) -> Option<Explanation> {
+    let rule = &routes(resolution, listener)
+        .find(|it| it.name == *entry)?
+        .rule
+        .name;
+    let effective = resolution
+        .effective
+        .iter()
+        .find(|it| it.rule == *rule && it.listener == *listener)?;
+    Some(explain(resolution, effective))
+}
+
+fn explain(
+    resolution: &Resolution,
+    EffectiveRule {
+        rule,
+        listener,
+        policy,
+    }: &EffectiveRule,
+) -> Explanation {
+    let EffectivePolicy {
+        policies,
+        settings,
+        from,
+        lost,
+        invalid,
+    } = &**policy;
+    let leaf = |(field, from): (&FieldPath, &PolicyRef)| Setting {
+        field: field.clone(),
+        value: at(settings, field).cloned().unwrap_or_default(),
+        from: from.clone(),
+    };
+    Explanation {
+        rule: rule.clone(),
+        listener: listener.clone(),
+        policies: policies.clone(),
+        settings: from.iter().map(leaf).collect(),
+        lost: lost.clone(),
+        invalid: invalid.clone(),
+        route_entries: routes(resolution, listener)
+            .filter(|it| it.rule.name == *rule)
+            .count(),
+    }
+}
+
+fn routes<'a>(
+    resolution: &'a Resolution,
+    listener: &'a ListenerName,
+) -> impl Iterator<Item = &'a Route> {
+    let listeners = resolution
+        .plan
+        .listeners
+        .iter()
+        .filter(|it| it.name == *listener);
+    listeners
+        .flat_map(|it| &it.hosts)
+        .flat_map(|host| &host.routes)
+        .map(|route| &**route)
+}
+
+/// The value that a path leads to. Keys may hold dots and brackets, so the path is followed from the value's side.
+fn at<'a>(value: &'a Value, path: &FieldPath) -> Option<&'a Value> {
+    fn follow<'a>(value: &'a Value, rest: &str) -> Option<&'a Value> {
+        if rest.is_empty() {
+            return Some(value);
+        }
+        match value {
+            Value::Object(fields) => fields.iter().find_map(|(key, value)| {
+                let rest = rest
+                    .strip_prefix('.')
+                    .unwrap_or(rest)
+                    .strip_prefix(key.as_str())?;
+                (rest.is_empty() || rest.starts_with(['.', '['])).then(|| follow(value, rest))?
+            }),
+            Value::Array(items) => {
+                let (index, rest) = rest.strip_prefix('[')?.split_once(']')?;
+                follow(items.get(index.parse::<usize>().ok()?)?, rest)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        }
+    }
+    follow(value, path.as_str())
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            rule,
+            listener,
+            policies: _,
+            settings,
+            lost,
+            invalid,
+            route_entries,
+        } = self;
+        writeln!(f, "{rule} on listener {listener}")?;
+        if let Some(invalid) = invalid {
+            writeln!(f, "  answers 500: {}", invalid.replace('\n', "\n    "))?;
+        }
+        if settings.is_empty() {
+            writeln!(f, "  no policy sets anything: defaults apply")?;
+        }
+        let width = settings
+            .iter()
+            .map(|it| leaf_text(it).chars().count())
+            .max()
+            .unwrap_or_default();
+        let mut groups: Vec<&str> = Vec::new();
+        for setting in settings {
+            let steps: Vec<&str> = setting.field.as_str().split('.').collect();
+            let (_, above) = steps.split_last().unwrap_or((&"", &[]));
+            let common = above
+                .iter()
+                .zip(&groups)
+                .take_while(|(one, other)| one == other)
+                .count();
+            for (depth, step) in above.iter().enumerate().skip(common) {
+                writeln!(f, "{:indent$}{step}", "", indent = 2 * depth + 2)?;
+            }
+            groups = above.to_vec();
+            let indent = 2 * above.len() + 2;
+            writeln!(
+                f,
+                "{:indent$}{:width$}  from {}",
+                "",
+                leaf_text(setting),
+                setting.from
+            )?;
+        }
+        if settings
+            .iter()
+            .any(|it| it.field.as_str().starts_with("rateLimit."))
+        {
+            let plural = if *route_entries == 1 {
+                "entry"
+            } else {
+                "entries"
+            };
+            writeln!(
+                f,
+                "  rate limits count for {route_entries} route {plural} apart, shared rules for all together"
+            )?;
+        }
+        for Lost { policy, reason } in lost {
+            writeln!(f, "  not in force: {policy}: {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The last step of a setting's path, with its value.
+fn leaf_text(
+    Setting {
+        field,
+        value,
+        from: _,
+    }: &Setting,
+) -> String {
+    let name = field.as_str().rsplit('.').next().unwrap_or_default();
+    match value {
+        Value::String(text) => format!("{name}: {text}"),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            format!("{name}: {value}")
+        }
+    }
+}
+
+/// Why a policy lost a place to another.
+pub(crate) fn lost_to(policies: &[AttachedPolicy], winner: PolicyId, loser: PolicyId) -> String {
+    let (winning, losing) = (&policies[winner], &policies[loser]);
+    let name = &winning.name;
+    if winner == loser {
+        "it names this target twice".to_owned()
+    } else if winning.created == losing.created {
+        format!("{name}, of the same age, has the same target and comes first by name")
+    } else {
+        let since = |policy: &AttachedPolicy| {
+            policy
+                .created
+                .map_or("an unknown time".to_owned(), |it| it.to_string())
+        };
+        format!(
+            "older policy won: {name} has the same target since {}, this one since {}",
+            since(winning),
+            since(losing)
+        )
+    }
+}
+
+/// Why a policy that has its place does not take effect. `of_route`: its place is a route or a rule of one.
+pub(crate) fn hidden(
+    policies: &[AttachedPolicy],
+    Standing { policy, parent }: &Standing,
+    of_route: bool,
+) -> String {
+    let name =
+        |id: &Option<PolicyId>| id.map_or_else(String::new, |id| policies[id].name.to_string());
+    let merges = policy.is_some_and(|id| policies[id].policy.merge_type().is_some());
+    match (merges, parent) {
+        (true, Some(_)) if of_route => format!(
+            "replaced by {}: a rule's policy is merged into that of a listener or Gateway ({}), never into a route's",
+            name(policy),
+            name(parent)
+        ),
+        (true, Some(_)) => format!(
+            "a closer policy, {}, is the one that {} is merged into",
+            name(parent),
+            name(policy)
+        ),
+        (true, None) => format!(
+            "replaced by {}, whose mergeType does not reach the policy of a route",
+            name(policy)
+        ),
+        (false, _) => format!(
+            "replaced by a more specific policy without mergeType: {}",
+            name(policy)
+        ),
+    }
+}
+
+/// Why a policy has no place in a section.
+pub(crate) fn section_missing(point: &AttachmentPoint) -> String {
+    let (what, name) = match point {
+        AttachmentPoint::RouteRule { route: _, rule } => ("the route has no rule named", rule),
+        AttachmentPoint::ListenerSetListener { set: _, listener } => {
+            ("the ListenerSet has no listener named", listener)
+        }
+        AttachmentPoint::Listener {
+            gateway: _,
+            listener,
+        } => ("the Gateway has no listener of its own named", listener),
+        AttachmentPoint::Route(_)
+        | AttachmentPoint::ListenerSet(_)
+        | AttachmentPoint::Gateway(_) => {
+            return "the policy does nothing here".to_owned();
+        }
+    };
+    format!("section not found, so the policy does nothing here: {what} {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_their_values() {
+        let value = json!({"a": {"b": [1, {"c": 2}], "b.d": {"x": 3}}, "ab": 4});
+        for (path, expected) in [
+            ("a.b[0]", Some(1)),
+            ("a.b[1].c", Some(2)),
+            ("a.b.d.x", Some(3)),
+            ("ab", Some(4)),
+            ("a.b[7]", None),
+            ("x", None),
+        ] {
+            assert_eq!(
+                at(&value, &FieldPath::new(path)).and_then(Value::as_i64),
+                expected,
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_explanation_is_a_tree() {
+        let policy = |name: &str| PolicyRef {
+            kind: "BackendTrafficPolicy".into(),
+            name: NamespacedName::new("ns", name),
+        };
+        let setting = |field: &str, value: Value, from: &str| Setting {
+            field: FieldPath::new(field),
+            value,
+            from: policy(from),
+        };
+        let explanation = Explanation {
+            rule: RuleName {
+                kind: RouteKind::Http,
+                route: NamespacedName::new("ns", "web"),
+                index: 0,
+                rule: None,
+            },
+            listener: ListenerName {
+                gateway: NamespacedName::new("ns", "gw"),
+                listener: "http".into(),
+            },
+            policies: vec![policy("child"), policy("parent")],
+            settings: vec![
+                setting("circuitBreaker.maxConnections", json!(50), "child"),
+                setting("timeout.http.requestTimeout", json!("1s"), "parent"),
+                setting("timeout.tcp.connectTimeout", json!("2s"), "child"),
+            ],
+            lost: vec![Lost {
+                policy: policy("other"),
+                reason: "older policy won".to_owned(),
+            }],
+            invalid: None,
+            route_entries: 1,
+        };
+        assert_eq!(
+            explanation.to_string(),
+            "HTTPRoute/ns/web/rule/0 on listener ns/gw/http\n\
+            \x20 circuitBreaker\n\
+            \x20   maxConnections: 50  from BackendTrafficPolicy/ns/child\n\
+            \x20 timeout\n\
+            \x20   http\n\
+            \x20     requestTimeout: 1s  from BackendTrafficPolicy/ns/parent\n\
+            \x20   tcp\n\
+            \x20     connectTimeout: 2s  from BackendTrafficPolicy/ns/child\n\
+            \x20 not in force: BackendTrafficPolicy/ns/other: older policy won\n"
+        );
+    }
+}

@@ -1,0 +1,609 @@
+//! `spec.rateLimit`: how many requests are let through, counted in this process (local) or in a store (global).
+//!
+//! Scope: route. Unset: no limit. Rules keep the name of the policy that they were written in, also where policies
+//! merge. Invalid: selectors that mean nothing, and local units that do not divide.
+
+use std::sync::Arc;
+
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use weir_plan::features::rate_limit::{
+    CidrMatch, ClientMatch, DefaultBucket, GlobalRateLimit, HeaderNameText, InvertibleMatch,
+    LimitValueMatch, LocalRateLimit, MethodMatch, NamedMatch, PathPattern, RateLimit as Plan,
+    RateLimitRule, RateLimitRuleName,
+};
+use weir_plan::{Rate, TimeUnit};
+
+use super::Faults;
+
+const FEATURE: &str = "RateLimit";
+/// What Envoy takes for a cost at most.
+const MAX_COST: u64 = 1_000_000_000;
+
+/// How many requests are let through. Both kinds of limits may be given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RateLimit {
+    /// Deprecated: `Global` or `Local`, where only one of the two counts.
+    pub r#type: Option<String>,
+    /// Limits that are counted in a store, for all gateways together.
+    pub global: Option<Rules>,
+    /// Limits that are counted in each process.
+    pub local: Option<Rules>,
+}
+
+/// The rules of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rules {
+    /// In order: 256 global ones at most, 16 local ones.
+    pub rules: Option<Vec<Rule>>,
+}
+
+/// One limit, and the requests that it counts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rule {
+    /// Which requests are counted; all conditions of all entries must hold. Absent or empty: every request. A local
+    /// rule without selectors counts the requests that match no other rule; there may be one.
+    pub client_selectors: Option<Vec<ClientSelector>>,
+    /// What is allowed.
+    pub limit: Limit,
+    /// What a request costs. Global rules only.
+    pub cost: Option<Cost>,
+    /// Whether all routes under the policy share one count. Default false. Global rules only.
+    pub shared: Option<bool>,
+    /// Whether requests are counted but never refused. Default false.
+    pub shadow_mode: Option<bool>,
+    /// `Off` or `DraftVersion03`: whether `x-ratelimit-*` headers are sent. Default: they are.
+    pub x_rate_limit_headers: Option<String>,
+}
+
+/// What is allowed in a unit of time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limit {
+    /// So many requests; 0: none.
+    pub requests: i64,
+    /// `Second`, `Minute`, `Hour`, `Day`, `Week`, `Month` (30 days) or `Year` (365 days).
+    pub unit: String,
+    /// Metadata of the request that may name another limit. Global rules only.
+    pub from_metadata: Option<Metadata>,
+}
+
+/// A key of a request's metadata.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The metadata's namespace.
+    #[serde(default)]
+    pub namespace: String,
+    /// The key in it.
+    #[serde(default)]
+    pub key: String,
+}
+
+/// What a request costs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// On arrival. Default 1; 0: it is checked, not counted.
+    pub request: Option<CostSpecifier>,
+    /// When its response has ended, for the requests after it. Default: nothing.
+    pub response: Option<CostSpecifier>,
+}
+
+/// Where a cost comes from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CostSpecifier {
+    /// `Number` or `Metadata`.
+    pub from: Option<String>,
+    /// A number, 1000000000 at most.
+    pub number: Option<u64>,
+    /// Metadata of the request.
+    pub metadata: Option<Metadata>,
+}
+
+/// Conditions on a request; at least one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientSelector {
+    /// On headers; all must hold.
+    pub headers: Option<Vec<ValueMatch>>,
+    /// On the method; one must hold.
+    pub methods: Option<Vec<MethodSelector>>,
+    /// On the path.
+    pub path: Option<PathSelector>,
+    /// On the client's address.
+    #[serde(rename = "sourceCIDR")]
+    pub source_cidr: Option<CidrSelector>,
+    /// On query parameters; all must hold.
+    pub query_params: Option<Vec<ValueMatch>>,
+}
+
+/// A condition on a header or query parameter.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ValueMatch {
+    /// `Exact` (default), `RegularExpression`, or `Distinct`: each value has a count of its own.
+    pub r#type: Option<String>,
+    /// The name.
+    #[serde(default)]
+    pub name: String,
+    /// The value; none for `Distinct`.
+    pub value: Option<String>,
+    /// Whether the opposite is meant. Default false; not for `Distinct`.
+    pub invert: Option<bool>,
+}
+
+/// A method.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MethodSelector {
+    /// The method.
+    #[serde(default)]
+    pub value: String,
+    /// Whether the others are meant. Default false.
+    pub invert: Option<bool>,
+}
+
+/// A condition on the path.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PathSelector {
+    /// `PathPrefix` (default), `Exact` (with the query) or `RegularExpression`.
+    pub r#type: Option<String>,
+    /// The path. Default `/`.
+    pub value: Option<String>,
+    /// Whether the opposite is meant. Default false.
+    pub invert: Option<bool>,
+}
+
+/// A condition on the client's address.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CidrSelector {
+    /// `Exact` (default): one count for the range. `Distinct`: one for each address in it.
+    pub r#type: Option<String>,
+    /// The range.
+    #[serde(default)]
+    pub value: String,
+    /// Whether addresses outside are meant. Default false.
+    pub invert: Option<bool>,
+}
+
+/// The names of the rules, in the order of each list: the policy that a rule was written in, and its place there.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct RuleNames {
+    pub(crate) global: Vec<RateLimitRuleName>,
+    pub(crate) local: Vec<RateLimitRuleName>,
+}
+
+pub(crate) fn lower(spec: Option<&RateLimit>, names: &RuleNames, found: &mut Faults) -> Plan {
+    let Some(RateLimit {
+        r#type,
+        global,
+        local,
+    }) = spec
+    else {
+        return Plan::NONE;
+    };
+    let (with_global, with_local) = match r#type.as_deref() {
+        None => (true, true),
+        Some("Global") => (true, false),
+        Some("Local") => (false, true),
+        Some(other) => {
+            found.add(
+                FEATURE,
+                "rateLimit.type",
+                format!("invalid rateLimit type: {other}"),
+            );
+            (false, false)
+        }
+    };
+    for (only, half, name) in [
+        (!with_local && with_global, global, "global"),
+        (!with_global && with_local, local, "local"),
+    ] {
+        if only && half.is_none() {
+            found.add(
+                FEATURE,
+                format!("rateLimit.{name}"),
+                format!("{name} configuration empty for rateLimit"),
+            );
+        }
+    }
+    fn listed(wanted: bool, half: Option<&Rules>) -> &[Rule] {
+        half.filter(|_| wanted)
+            .and_then(|Rules { rules }| rules.as_deref())
+            .unwrap_or_default()
+    }
+    let (local, global) = (
+        listed(with_local, local.as_ref()),
+        listed(with_global, global.as_ref()),
+    );
+    Plan {
+        local: lower_local(local, &names.local, found),
+        global: lower_global(global, &names.global, found),
+    }
+}
+
+fn lower_global(
+    rules: &[Rule],
+    names: &[RateLimitRuleName],
+    found: &mut Faults,
+) -> Option<GlobalRateLimit> {
+    let rules: Vec<RateLimitRule> = rules
+        .iter()
+        .zip(names)
+        .enumerate()
+        .filter_map(|(index, (rule, name))| {
+            let at = format!("rateLimit.global.rules[{index}]");
+            let Rule {
+                client_selectors,
+                limit,
+                cost,
+                shared,
+                shadow_mode,
+                x_rate_limit_headers,
+            } = rule;
+            let Cost { request, response } = cost.clone().unwrap_or_default();
+            Some(RateLimitRule {
+                name: name.clone(),
+                matches: lower_selectors(
+                    client_selectors.as_deref().unwrap_or_default(),
+                    &at,
+                    found,
+                )?,
+                limit: rate(limit, &at, found)?,
+                request_cost: number(request.as_ref(), &format!("{at}.cost.request"), found)
+                    .unwrap_or(1),
+                response_cost: number(response.as_ref(), &format!("{at}.cost.response"), found),
+                shared: shared.unwrap_or(false),
+                shadow: shadow_mode.unwrap_or(false),
+                headers: sends_headers(x_rate_limit_headers.as_deref()),
+            })
+        })
+        .collect();
+    (!rules.is_empty()).then_some(GlobalRateLimit { rules })
+}
+
+fn lower_local(
+    rules: &[Rule],
+    names: &[RateLimitRuleName],
+    found: &mut Faults,
+) -> Option<LocalRateLimit> {
+    let mut local = LocalRateLimit {
+        default: None,
+        rules: Vec::new(),
+    };
+    let mut defaults: Vec<DefaultBucket> = Vec::new();
+    for (index, (rule, name)) in rules.iter().zip(names).enumerate() {
+        let at = format!("rateLimit.local.rules[{index}]");
+        let Rule {
+            client_selectors,
+            limit,
+            cost: _,
+            shared: _,
+            shadow_mode,
+            x_rate_limit_headers,
+        } = rule;
+        let selectors = client_selectors.as_deref().unwrap_or_default();
+        let (headers, name) = (sends_headers(x_rate_limit_headers.as_deref()), name.clone());
+        let Some(limit) = rate(limit, &at, found) else {
+            continue;
+        };
+        if selectors.is_empty() {
+            if defaults
+                .iter()
+                .any(|other| other.name.policy == name.policy)
+            {
+                found.add(
+                    FEATURE,
+                    at,
+                    "local rateLimit can not have more than one rule without clientSelectors",
+                );
+            }
+            defaults.push(DefaultBucket {
+                name,
+                limit,
+                headers,
+            });
+        } else if let Some(matches) = lower_selectors(selectors, &at, found) {
+            let shadow = shadow_mode.unwrap_or(false);
+            let (request_cost, response_cost, shared) = (1, None, false);
+            local.rules.push(RateLimitRule {
+                name,
+                matches,
+                limit,
+                request_cost,
+                response_cost,
+                shared,
+                shadow,
+                headers,
+            });
+        }
+    }
+    // Envoy refills all buckets of a policy in steps of the default one's unit; merged policies are judged each by itself.
+    for RateLimitRule { name, limit, .. } in &local.rules {
+        let default = defaults
+            .iter()
+            .find(|default| default.name.policy == name.policy);
+        if default.is_some_and(|default| limit.unit.seconds() % default.limit.unit.seconds() != 0) {
+            let at = names
+                .iter()
+                .position(|other| other == name)
+                .unwrap_or_default();
+            let text =
+                "local rateLimit rule limit unit must be a multiple of the default limit unit";
+            found.add(
+                FEATURE,
+                format!("rateLimit.local.rules[{at}].limit.unit"),
+                text,
+            );
+            break;
+        }
+    }
+    local.default = defaults.into_iter().next();
+    (local.default.is_some() || !local.rules.is_empty()).then_some(local)
+}
+
+fn rate(
+    Limit {
+        requests,
+        unit,
+        from_metadata: _,
+    }: &Limit,
+    at: &str,
+    found: &mut Faults,
+) -> Option<Rate> {
+    let requests = u32::try_from(*requests).ok();
+    if requests.is_none() {
+        found.add(
+            FEATURE,
+            format!("{at}.limit.requests"),
+            "limit.requests must be between 0 and 4294967295",
+        );
+    }
+    let known = match unit.as_str() {
+        "Second" => Some(TimeUnit::Second),
+        "Minute" => Some(TimeUnit::Minute),
+        "Hour" => Some(TimeUnit::Hour),
+        "Day" => Some(TimeUnit::Day),
+        "Week" => Some(TimeUnit::Week),
+        "Month" => Some(TimeUnit::Month),
+        "Year" => Some(TimeUnit::Year),
+        _ => None,
+    };
+    if known.is_none() {
+        found.add(
+            FEATURE,
+            format!("{at}.limit.unit"),
+            format!("invalid limit.unit value {unit}"),
+        );
+    }
+    Some(Rate {
+        requests: requests?,
+        unit: known?,
+    })
+}
+
+fn number(cost: Option<&CostSpecifier>, at: &str, found: &mut Faults) -> Option<u64> {
+    let CostSpecifier {
+        from: _,
+        number,
+        metadata: _,
+    } = cost?;
+    let number = (*number)?;
+    if number > MAX_COST {
+        found.add(
+            FEATURE,
+            format!("{at}.number"),
+            format!("cost {number} is over {MAX_COST}"),
+        );
+    }
+    Some(number)
+}
+
+fn sends_headers(option: Option<&str>) -> bool {
+    option != Some("Off")
+}
+
+/// All conditions of all selectors together. Of several paths or ranges the last counts, as in the reference.
+fn lower_selectors(
+    selectors: &[ClientSelector],
+    at: &str,
+    found: &mut Faults,
+) -> Option<ClientMatch> {
+    let faults = found.list.len();
+    let mut matches = ClientMatch::default();
+    for (index, selector) in selectors.iter().enumerate() {
+        let at = format!("{at}.clientSelectors[{index}]");
+        let ClientSelector {
+            headers,
+            methods,
+            path,
+            source_cidr,
+            query_params,
+        } = selector;
+        let before = matches.clone();
+        for (index, header) in headers.iter().flatten().enumerate() {
+            let at = format!("{at}.headers[{index}]");
+            match header_match(header) {
+                Ok(header) => matches.headers.push(header),
+                Err(text) => found.add(FEATURE, at, text),
+            }
+        }
+        for (index, MethodSelector { value, invert }) in methods.iter().flatten().enumerate() {
+            match Method::from_bytes(value.as_bytes()) {
+                Ok(method) => matches.methods.push(MethodMatch {
+                    method,
+                    invert: invert.unwrap_or(false),
+                }),
+                Err(_) => found.add(
+                    FEATURE,
+                    format!("{at}.methods[{index}].value"),
+                    format!("invalid method {value:?}"),
+                ),
+            }
+        }
+        if let Some(path) = path {
+            match path_match(path) {
+                Ok(path) => matches.path = Some(path),
+                Err(text) => found.add(FEATURE, format!("{at}.path"), text),
+            }
+        }
+        if let Some(CidrSelector {
+            r#type,
+            value,
+            invert,
+        }) = source_cidr
+        {
+            let (distinct, invert) = (
+                r#type.as_deref() == Some("Distinct"),
+                invert.unwrap_or(false),
+            );
+            match value.parse::<IpNet>() {
+                Ok(cidr) => {
+                    matches.source_cidr = Some(CidrMatch {
+                        cidr: cidr.trunc(),
+                        distinct,
+                        invert,
+                    })
+                }
+                Err(_) => {
+                    let text =
+                        format!("unable to translate rateLimit: invalid CIDR address: {value}");
+                    found.add(FEATURE, format!("{at}.sourceCIDR.value"), text);
+                }
+            }
+        }
+        for (index, param) in query_params.iter().flatten().enumerate() {
+            match query_match(param) {
+                Ok(param) => matches.query_params.push(param),
+                Err(text) => found.add(FEATURE, format!("{at}.queryParams[{index}]"), text),
+            }
+        }
+        if before == matches
+            && found.list.len() == faults
+            && path.is_none()
+            && source_cidr.is_none()
+        {
+            let text = "unable to translate rateLimit. At least one of the header or method or path or sourceCIDR or \
+                        queryParameters must be specified";
+            found.add(FEATURE, at, text);
+        }
+    }
+    (found.list.len() == faults).then_some(matches)
+}
+
+fn header_match(header: &ValueMatch) -> Result<NamedMatch<HeaderNameText>, String> {
+    let ValueMatch {
+        r#type,
+        name,
+        value,
+        invert,
+    } = header;
+    let invert = invert.unwrap_or(false);
+    let value = match (r#type.as_deref().unwrap_or("Exact"), value) {
+        ("Exact", Some(value)) => LimitValueMatch::Exact {
+            value: value.as_str().into(),
+            invert,
+        },
+        ("RegularExpression", Some(value)) => LimitValueMatch::Regex {
+            pattern: regex(value)?,
+            invert,
+        },
+        ("Distinct", None) if invert => {
+            return Err("unable to translate rateLimit.Invert is not applicable for distinct header match type".to_owned());
+        }
+        ("Distinct", None) => LimitValueMatch::Distinct,
+        _ => {
+            return Err("unable to translate rateLimit. Either the header.Type is not valid or the header is missing a value"
+                .to_owned());
+        }
+    };
+    let name = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| format!("invalid header name {name:?}"))?;
+    Ok(NamedMatch {
+        name: HeaderNameText(name),
+        value,
+    })
+}
+
+fn query_match(param: &ValueMatch) -> Result<NamedMatch<Arc<str>>, String> {
+    let ValueMatch {
+        r#type,
+        name,
+        value,
+        invert,
+    } = param;
+    if name.is_empty() {
+        return Err("name is required when QueryParamMatch is specified".to_owned());
+    }
+    let invert = invert.unwrap_or(false);
+    let value = value.as_deref().filter(|value| !value.is_empty());
+    let value = match (r#type.as_deref().unwrap_or("Exact"), value) {
+        ("Exact", Some(value)) => LimitValueMatch::Exact {
+            value: value.into(),
+            invert,
+        },
+        ("RegularExpression", Some(value)) => LimitValueMatch::Regex {
+            pattern: regex(value)?,
+            invert,
+        },
+        (kind @ ("Exact" | "RegularExpression"), None) => {
+            return Err(format!(
+                "value is required for {kind} query parameter match"
+            ));
+        }
+        ("Distinct", Some(_)) => {
+            let text = "unable to translate rateLimit.Value is not applicable for distinct query parameter match type";
+            return Err(text.to_owned());
+        }
+        ("Distinct", None) if invert => {
+            let text = "unable to translate rateLimit.Invert is not applicable for distinct query parameter match type";
+            return Err(text.to_owned());
+        }
+        ("Distinct", None) => LimitValueMatch::Distinct,
+        (other, _) => return Err(format!("invalid query parameter match type: {other}")),
+    };
+    Ok(NamedMatch {
+        name: name.as_str().into(),
+        value,
+    })
+}
+
+fn path_match(path: &PathSelector) -> Result<InvertibleMatch<PathPattern>, String> {
+    let PathSelector {
+        r#type,
+        value,
+        invert,
+    } = path;
+    let value = value.as_deref().unwrap_or("/");
+    let value = match r#type.as_deref().unwrap_or("PathPrefix") {
+        "Exact" => PathPattern::Exact(value.into()),
+        "PathPrefix" => PathPattern::Prefix(value.into()),
+        "RegularExpression" => PathPattern::Regex(regex(value)?),
+        _ => return Err("unable to translate rateLimit: invalid path type.".to_owned()),
+    };
+    Ok(InvertibleMatch {
+        value,
+        invert: invert.unwrap_or(false),
+    })
+}
+
+/// The expression, where it is one.
+fn regex(pattern: &str) -> Result<Arc<str>, String> {
+    match regex::Regex::new(pattern) {
+        Ok(_) => Ok(pattern.into()),
+        Err(error) => {
+            // The last line of the crate's message says what is wrong; those above draw where.
+            let cause = error.to_string();
+            let cause = cause
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ");
+            Err(format!(
+                "regex {pattern:?} is invalid: error parsing regexp: {cause}"
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! From settings as written to the settings of the plan: final values, or what is wrong with them.
+
+use std::sync::Arc;
+
+use gateway_api::experimental::httproutes::HttpRouteRules;
+use serde::Deserialize;
+use weir_plan::{ClusterPolicy, NamespacedName, RoutePolicy};
+
+use crate::api::ConfigMap;
+use crate::api::scalar::parse_duration;
+use crate::api::spec::BackendTrafficPolicySpec;
+use crate::diagnostics::FieldPath;
+use crate::effective::Applied;
+use crate::features::{
+    Faults, admission_control, bandwidth_limit, circuit_breaker, connection, dns, fault_injection,
+    health_check, http_upgrade, load_balancer, rate_limit, request_buffer, response_override,
+    retry, routing_type, telemetry, timeout,
+};
+use crate::merge::Merged;
+use crate::resources::Resources;
+use crate::strict::{self, Mismatch};
+
+/// What settings come to.
+#[derive(Clone, Debug)]
+pub(crate) struct Lowered {
+    /// The settings as written, and by whom.
+    pub(crate) merged: Merged,
+    /// What applies to requests; the defaults where the settings are invalid.
+    pub(crate) route: Arc<RoutePolicy>,
+    /// What applies to connections, likewise.
+    pub(crate) cluster: Arc<ClusterPolicy>,
+    /// What is wrong with the settings.
+    pub(crate) faults: Faults,
+    /// Why they are invalid: the text of the policy's status.
+    pub(crate) invalid: Option<String>,
+    /// The ConfigMaps that were looked at.
+    pub(crate) config_maps: Vec<(NamespacedName, Option<Arc<ConfigMap>>)>,
+}
+
+/// Lowers settings. One that is invalid makes all of them so.
+pub(crate) fn lower(merged: Merged, resources: &Resources) -> Lowered {
+    let mut faults = Faults::default();
+    let mut config_maps = Vec::new();
+    let (route, cluster) = match read(&merged) {
+        Ok(spec) => settings(&spec, &merged, resources, &mut config_maps, &mut faults),
+        Err((field, text)) => {
+            faults.add("", field, text);
+            (RoutePolicy::DEFAULT, ClusterPolicy::DEFAULT)
+        }
+    };
+    let invalid = faults.message();
+    let (route, cluster) = match invalid {
+        None => (route, cluster),
+        Some(_) => (RoutePolicy::DEFAULT, ClusterPolicy::DEFAULT),
+    };
+    Lowered {
+        merged,
+        route: Arc::new(route),
+        cluster: Arc::new(cluster),
+        faults,
+        invalid,
+        config_maps,
+    }
+}
+
+/// What two policies come to that cannot be merged: the settings of the child, which are invalid for it.
+pub(crate) fn unmerged(merged: Merged, text: String) -> Lowered {
+    let mut faults = Faults::default();
+    faults.add("", "mergeType", text);
+    Lowered {
+        merged,
+        route: Arc::new(RoutePolicy::DEFAULT),
+        cluster: Arc::new(ClusterPolicy::DEFAULT),
+        invalid: faults.message(),
+        faults,
+        config_maps: Vec::new(),
+    }
+}
+
+impl Lowered {
+    /// Whether the same settings would come to the same now.
+    pub(crate) fn is_current(&self, resources: &Resources) -> bool {
+        self.config_maps.iter().all(
+            |(name, seen)| match (seen, resources.config_maps.get(name)) {
+                (None, None) => true,
+                (Some(seen), Some(now)) => Arc::ptr_eq(seen, now),
+                (Some(_), None) | (None, Some(_)) => false,
+            },
+        )
+    }
+}
+
+/// The typed form of settings, or the field that does not fit and why.
+fn read(merged: &Merged) -> Result<BackendTrafficPolicySpec, (String, String)> {
+    // Places are followed only where something is wrong, which is rare.
+    BackendTrafficPolicySpec::deserialize(&merged.settings).or_else(|_| {
+        let (spec, _unknown) = strict::read(&merged.settings, &FieldPath::default());
+        spec.map_err(|Mismatch { at, message }| {
+            (at.to_string(), format!("invalid spec.{at}: {message}"))
+        })
+    })
+}
+
+fn settings(
+    spec: &BackendTrafficPolicySpec,
+    merged: &Merged,
+    resources: &Resources,
+    config_maps: &mut Vec<(NamespacedName, Option<Arc<ConfigMap>>)>,
+    found: &mut Faults,
+) -> (RoutePolicy, ClusterPolicy) {
+    let BackendTrafficPolicySpec {
+        target_ref: _,
+        target_refs: _,
+        target_selectors: _,
+        merge_type: _,
+        load_balancer,
+        retry,
+        proxy_protocol: _,
+        tcp_keepalive,
+        health_check,
+        circuit_breaker,
+        timeout,
+        connection,
+        dns,
+        http2,
+        rate_limit,
+        bandwidth_limit,
+        fault_injection,
+        admission_control,
+        use_client_protocol: _,
+        compression: _,
+        compressor: _,
+        response_override,
+        http_upgrade,
+        request_buffer,
+        telemetry,
+        routing_type,
+    } = spec;
+    // The order of these lines is the order of a status message.
+    let rate_limit = rate_limit::lower(rate_limit.as_ref(), &merged.rules, found);
+    if let Some(it) = bandwidth_limit {
+        bandwidth_limit::check(it, found);
+    }
+    let load_balancer = load_balancer::lower(load_balancer.as_ref(), found);
+    let circuit_breaker = circuit_breaker::lower(circuit_breaker.as_ref(), found);
+    if let Some(it) = tcp_keepalive {
+        connection::check_keepalive(it, found);
+    }
+    let retry = retry::lower(retry.as_ref(), found);
+    let (route_timeout, cluster_timeout) = timeout::lower(timeout.as_ref(), found);
+    if let Some(it) = connection {
+        connection::check(it, found);
+    }
+    if let Some(it) = http2 {
+        connection::check_http2(it, found);
+    }
+    if let Some(overrides) = response_override {
+        let namespace = override_namespace(merged);
+        let names = response_override::config_maps(overrides, namespace);
+        config_maps.extend(
+            names.map(|(_, name)| (name.clone(), resources.config_maps.get(&name).cloned())),
+        );
+        let find = |name: &NamespacedName| {
+            resources
+                .config_maps
+                .get(name)
+                .map(|it| response_override::has_body(it))
+        };
+        response_override::check(overrides, namespace, &find, found);
+    }
+    if let Some(it) = request_buffer {
+        request_buffer::check(it, found);
+    }
+    if let Some(it) = telemetry {
+        telemetry::check(it, found);
+    }
+    let upgrades = http_upgrade.as_deref().unwrap_or_default();
+    if request_buffer.is_some() && !upgrades.is_empty() {
+        request_buffer::check_clash(found);
+    }
+    let fault_injection = fault_injection::lower(fault_injection.as_ref(), found);
+    if let Some(it) = health_check {
+        health_check::check(it, found);
+    }
+    if let Some(it) = admission_control {
+        admission_control::check(it, found);
+    }
+    if let Some(it) = dns {
+        dns::check(it, found);
+    }
+    http_upgrade::check(upgrades, found);
+    if let Some(it) = routing_type {
+        routing_type::check(it, found);
+    }
+    (
+        RoutePolicy {
+            timeout: route_timeout,
+            retry,
+            rate_limit,
+            fault_injection,
+        },
+        ClusterPolicy {
+            circuit_breaker,
+            timeout: cluster_timeout,
+            load_balancer,
+        },
+    )
+}
+
+/// The namespace of the policy that wrote the list of response overrides.
+fn override_namespace(merged: &Merged) -> &str {
+    let list = "responseOverride[";
+    let first = merged
+        .from
+        .range(FieldPath::new(list)..)
+        .next()
+        .filter(|(path, _)| path.as_str().starts_with(list));
+    first.map_or("", |(_, policy)| &*policy.name.namespace)
+}
+
+/// The settings of an HTTPRoute rule: the rule's own `timeouts` and `retry` come before the policy's.
+pub(crate) fn for_rule(applied: &Applied, rule: &HttpRouteRules) -> Arc<RoutePolicy> {
+    let (timeouts, own_retry) = (rule.timeouts.as_ref(), rule.retry.as_ref());
+    if timeouts.is_none() && own_retry.is_none() {
+        return Arc::clone(&applied.route);
+    }
+    let request = timeouts.and_then(|it| parse_duration(it.request.as_deref()?));
+    let backend_request = timeouts.and_then(|it| parse_duration(it.backend_request.as_deref()?));
+    // Without retries in the rule there is one attempt to it, and its limit is the request's.
+    let (request, per_try) = match own_retry {
+        None => (backend_request.or(request), None),
+        Some(_) => (request, backend_request),
+    };
+    let mut policy = RoutePolicy::clone(&applied.route);
+    if let Some(request) = request {
+        let idle = applied
+            .effective
+            .settings
+            .pointer("/timeout/http/streamIdleTimeout");
+        let idle_written = applied.invalid.is_none() && idle.is_some_and(|it| !it.is_null());
+        policy.timeout = timeout::with_request(&policy.timeout, request, idle_written);
+    }
+    if let Some(own) = own_retry {
+        policy.retry = retry::of_route(
+            own.attempts,
+            own.backoff.as_deref(),
+            own.codes.as_deref(),
+            per_try,
+        );
+    }
+    Arc::new(policy)
+}

@@ -1,0 +1,435 @@
+//! From what a policy names as its targets to the places in the topology that it attaches to.
+//!
+//! The same for every kind of policy. What is not ours, or not there, has no place; findings say so.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+use weir_plan::{NamespacedName, RouteKind};
+
+use crate::api::target::{TargetNamespaces, TargetRef, TargetSelector, Targets};
+use crate::api::{GATEWAY_GROUP, POLICY_GROUP};
+use crate::diagnostics::FieldPath;
+use crate::references::{Referent, Referrer, permitted};
+use crate::resources::Resources;
+use crate::topology::{Topology, created, selectors};
+
+/// A place that a policy attaches to, most specific first. Routes and Gateways by their index in the topology.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum AttachmentPoint {
+    /// The rules of a route that have this name.
+    RouteRule {
+        /// The route.
+        route: usize,
+        /// The name.
+        rule: Arc<str>,
+    },
+    /// A route.
+    Route(usize),
+    /// A listener of a ListenerSet.
+    ListenerSetListener {
+        /// The ListenerSet.
+        set: NamespacedName,
+        /// The listener's name in it.
+        listener: Arc<str>,
+    },
+    /// A ListenerSet.
+    ListenerSet(NamespacedName),
+    /// A listener that a Gateway has itself.
+    Listener {
+        /// The Gateway.
+        gateway: usize,
+        /// The listener's name.
+        listener: Arc<str>,
+    },
+    /// A Gateway with all its listeners, those of its ListenerSets included.
+    Gateway(usize),
+}
+
+/// What became of one target of a policy.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Target {
+    /// The place.
+    pub(crate) point: AttachmentPoint,
+    /// Where the policy names it.
+    pub(crate) field: FieldPath,
+    /// Whether it attaches there.
+    pub(crate) reach: Reach,
+}
+
+/// Whether a policy reaches a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// It does.
+    Found,
+    /// The object has no such section.
+    SectionMissing,
+    /// The object is in another namespace, and no ReferenceGrant there allows it.
+    NotGranted,
+}
+
+/// A policy, as far as its targets matter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Targeting<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) spec: &'a Value,
+}
+
+/// Something to be told about a policy's targets: where, an id, and what.
+pub(crate) type Finding = (FieldPath, &'static str, String);
+
+/// What policies can attach to, ready to be looked up.
+pub(crate) struct Places<'a> {
+    resources: &'a Resources,
+    topology: &'a Topology,
+    /// Indices of routes, sorted by kind and name.
+    routes: Vec<usize>,
+    gateways: BTreeMap<&'a NamespacedName, usize>,
+    /// ListenerSets with the Gateway that they belong to.
+    listener_sets: BTreeMap<&'a NamespacedName, usize>,
+    /// Indices of routes by each of their labels.
+    labelled: OnceCell<BTreeMap<(&'a str, &'a str), Vec<usize>>>,
+}
+
+/// An object that a selector may choose.
+struct Candidate<'a> {
+    created: Option<Timestamp>,
+    name: &'a NamespacedName,
+    labels: &'a BTreeMap<String, String>,
+    point: AttachmentPoint,
+}
+
+impl<'a> Places<'a> {
+    pub(crate) fn new(resources: &'a Resources, topology: &'a Topology) -> Self {
+        let Topology { gateways, routes } = topology;
+        let mut by_name: Vec<usize> = (0..routes.len()).collect();
+        by_name.sort_by_key(|&index| (routes[index].kind, &routes[index].name));
+        let listener_sets = gateways
+            .iter()
+            .enumerate()
+            .flat_map(|(index, gateway)| gateway.listener_sets.iter().map(move |set| (set, index)));
+        Self {
+            resources,
+            topology,
+            routes: by_name,
+            gateways: gateways
+                .iter()
+                .enumerate()
+                .map(|(index, gateway)| (&gateway.name, index))
+                .collect(),
+            listener_sets: listener_sets.collect(),
+            labelled: OnceCell::new(),
+        }
+    }
+
+    /// The places of a policy: those that selectors find, oldest object first, then those that references name, in
+    /// their order. A place that a selector found is not named again.
+    pub(crate) fn resolve(&self, policy: Targeting<'_>) -> (Vec<Target>, Vec<Finding>) {
+        let mut findings = Vec::new();
+        let Targets {
+            target_ref,
+            target_refs,
+            target_selectors,
+        } = match Targets::deserialize(policy.spec) {
+            Ok(targets) => targets,
+            Err(error) => {
+                findings.push((
+                    FieldPath::new("spec"),
+                    "invalid-target",
+                    format!("the targets cannot be read: {error}"),
+                ));
+                return (Vec::new(), findings);
+            }
+        };
+        let mut targets = self.selected(
+            policy,
+            target_selectors.as_deref().unwrap_or_default(),
+            &mut findings,
+        );
+        let selected: BTreeSet<AttachmentPoint> =
+            targets.iter().map(|it| it.point.clone()).collect();
+        let refs: Vec<(FieldPath, TargetRef)> = match target_ref {
+            Some(one) => vec![(FieldPath::new("spec.targetRef"), one)],
+            None => {
+                let at = FieldPath::new("spec.targetRefs");
+                target_refs
+                    .unwrap_or_default()
+                    .into_iter()
+                    .enumerate()
+                    .map(|(index, it)| (at.index(index), it))
+                    .collect()
+            }
+        };
+        for (field, reference) in refs {
+            match self.named(policy.namespace, &reference) {
+                Some((point, reach)) if !selected.contains(&point) => targets.push(Target {
+                    point,
+                    field,
+                    reach,
+                }),
+                Some(_) => {}
+                None => {
+                    let TargetRef {
+                        group: _,
+                        kind,
+                        name,
+                        section_name: _,
+                    } = reference;
+                    if !kind.is_empty() || !name.is_empty() {
+                        let text = format!(
+                            "there is no {kind} {}/{name} that is served here, so the policy does nothing for it",
+                            policy.namespace
+                        );
+                        findings.push((field, "target-not-found", text));
+                    }
+                }
+            }
+        }
+        (targets, findings)
+    }
+
+    /// The place of a reference, where the object is ours.
+    fn named(&self, namespace: &str, reference: &TargetRef) -> Option<(AttachmentPoint, Reach)> {
+        let TargetRef {
+            group,
+            kind,
+            name,
+            section_name,
+        } = reference;
+        if group.as_deref().is_some_and(|group| group != GATEWAY_GROUP) {
+            return None;
+        }
+        let name = NamespacedName::new(namespace, name.as_str());
+        let section: Option<Arc<str>> = section_name.as_deref().map(Into::into);
+        let reach = |there: bool| {
+            if there {
+                Reach::Found
+            } else {
+                Reach::SectionMissing
+            }
+        };
+        match kind.as_str() {
+            "Gateway" => {
+                let gateway = *self.gateways.get(&name)?;
+                let Some(listener) = section else {
+                    return Some((AttachmentPoint::Gateway(gateway), Reach::Found));
+                };
+                let listeners = &self.topology.gateways[gateway].listeners;
+                let there = listeners
+                    .iter()
+                    .any(|it| it.key.listener_set.is_none() && it.key.listener == listener);
+                Some((
+                    AttachmentPoint::Listener { gateway, listener },
+                    reach(there),
+                ))
+            }
+            "ListenerSet" => {
+                let (&set, _) = self.listener_sets.get_key_value(&name)?;
+                let Some(listener) = section else {
+                    return Some((AttachmentPoint::ListenerSet(name), Reach::Found));
+                };
+                let object = self.resources.listener_sets.get(set)?;
+                let there = object.spec.listeners.iter().any(|it| *it.name == *listener);
+                Some((
+                    AttachmentPoint::ListenerSetListener {
+                        set: name,
+                        listener,
+                    },
+                    reach(there),
+                ))
+            }
+            kind => {
+                let kind = RouteKind::ALL.into_iter().find(|it| it.as_str() == kind)?;
+                let routes = &self.topology.routes;
+                let order =
+                    |index: &usize| (routes[*index].kind, &routes[*index].name).cmp(&(kind, &name));
+                let route = self.routes[self.routes.binary_search_by(order).ok()?];
+                let Some(rule) = section else {
+                    return Some((AttachmentPoint::Route(route), Reach::Found));
+                };
+                let there = routes[route].rules.iter().flatten().any(|it| *it == rule);
+                Some((AttachmentPoint::RouteRule { route, rule }, reach(there)))
+            }
+        }
+    }
+
+    fn selected(
+        &self,
+        policy: Targeting<'_>,
+        selectors: &[TargetSelector],
+        findings: &mut Vec<Finding>,
+    ) -> Vec<Target> {
+        let mut chosen: Vec<(Candidate<'_>, Target)> = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (index, selector) in selectors.iter().enumerate() {
+            let field = FieldPath::new("spec.targetSelectors").index(index);
+            let before = chosen.len();
+            for candidate in self.candidates(selector) {
+                if !self.selects(policy, selector, &candidate)
+                    || !seen.insert(candidate.point.clone())
+                {
+                    continue;
+                }
+                let referrer = Referrer {
+                    group: POLICY_GROUP,
+                    kind: policy.kind,
+                    namespace: policy.namespace,
+                };
+                let (namespace, name) = (&*candidate.name.namespace, &*candidate.name.name);
+                let referent = Referent {
+                    group: GATEWAY_GROUP,
+                    kind: &selector.kind,
+                    namespace,
+                    name,
+                };
+                let granted = permitted(&self.resources.reference_grants, referrer, referent);
+                if !granted {
+                    let text = format!(
+                        "{} {} is selected, but no ReferenceGrant in its namespace allows {} of {}",
+                        selector.kind, candidate.name, policy.kind, policy.namespace
+                    );
+                    findings.push((field.clone(), "no-reference-grant", text));
+                }
+                let reach = if granted {
+                    Reach::Found
+                } else {
+                    Reach::NotGranted
+                };
+                let target = Target {
+                    point: candidate.point.clone(),
+                    field: field.clone(),
+                    reach,
+                };
+                chosen.push((candidate, target));
+            }
+            if chosen.len() == before {
+                let text = format!("no {} that is served here is selected", selector.kind);
+                findings.push((field, "selector-matches-nothing", text));
+            }
+        }
+        chosen.sort_by(|(a, _), (b, _)| (a.created, a.name).cmp(&(b.created, b.name)));
+        chosen.into_iter().map(|(_, target)| target).collect()
+    }
+
+    fn selects(
+        &self,
+        policy: Targeting<'_>,
+        selector: &TargetSelector,
+        candidate: &Candidate<'_>,
+    ) -> bool {
+        let TargetSelector {
+            group: _,
+            kind: _,
+            namespaces,
+            match_labels,
+            match_expressions,
+        } = selector;
+        let (namespace, own) = (&*candidate.name.namespace, policy.namespace);
+        let TargetNamespaces { from, selector } = namespaces.clone().unwrap_or_default();
+        let in_reach = match from.as_deref().unwrap_or_default() {
+            "" | "Same" => namespace == own,
+            "All" => true,
+            "Selector" => selector.is_some_and(|selector| {
+                selectors::matches(
+                    &selector,
+                    &selectors::namespace_labels(self.resources, namespace),
+                )
+            }),
+            _ => false,
+        };
+        let labels = LabelSelector {
+            match_labels: match_labels.clone(),
+            match_expressions: match_expressions.clone(),
+        };
+        in_reach && selectors::matches(&labels, candidate.labels)
+    }
+
+    /// The objects that a selector could choose, by kind; routes narrowed down by one of the labels asked for.
+    fn candidates(&self, selector: &TargetSelector) -> Vec<Candidate<'a>> {
+        let TargetSelector {
+            group,
+            kind,
+            namespaces: _,
+            match_labels,
+            match_expressions: _,
+        } = selector;
+        if group.as_deref().is_some_and(|group| group != GATEWAY_GROUP) {
+            return Vec::new();
+        }
+        match kind.as_str() {
+            "Gateway" => {
+                let gateways = self.topology.gateways.iter().enumerate();
+                gateways
+                    .map(|(index, it)| Candidate {
+                        created: it.created,
+                        name: &it.name,
+                        labels: &it.labels,
+                        point: AttachmentPoint::Gateway(index),
+                    })
+                    .collect()
+            }
+            "ListenerSet" => {
+                static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
+                let objects = self
+                    .listener_sets
+                    .keys()
+                    .filter_map(|&set| self.resources.listener_sets.get_key_value(set));
+                objects
+                    .map(|(name, it)| Candidate {
+                        created: created(&it.metadata),
+                        name,
+                        labels: it.metadata.labels.as_ref().unwrap_or(&NO_LABELS),
+                        point: AttachmentPoint::ListenerSet(name.clone()),
+                    })
+                    .collect()
+            }
+            kind => {
+                let Some(kind) = RouteKind::ALL.into_iter().find(|it| it.as_str() == kind) else {
+                    return Vec::new();
+                };
+                let routes = &self.topology.routes;
+                let indices: Vec<usize> = match match_labels
+                    .as_ref()
+                    .and_then(|labels| labels.iter().next())
+                {
+                    None => (0..routes.len()).collect(),
+                    Some((key, value)) => self
+                        .labelled()
+                        .get(&(&**key, &**value))
+                        .cloned()
+                        .unwrap_or_default(),
+                };
+                let routes = indices
+                    .into_iter()
+                    .map(|index| (index, &routes[index]))
+                    .filter(|(_, it)| it.kind == kind);
+                routes
+                    .map(|(index, it)| Candidate {
+                        created: it.created,
+                        name: &it.name,
+                        labels: &it.labels,
+                        point: AttachmentPoint::Route(index),
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    fn labelled(&self) -> &BTreeMap<(&'a str, &'a str), Vec<usize>> {
+        self.labelled.get_or_init(|| {
+            let mut index: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+            for (route, node) in self.topology.routes.iter().enumerate() {
+                for (key, value) in node.labels.iter() {
+                    index.entry((key, value)).or_default().push(route);
+                }
+            }
+            index
+        })
+    }
+}
