@@ -6,6 +6,8 @@ pub(crate) mod connect;
 pub(crate) mod pool;
 pub(crate) mod resolve;
 mod send;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use send::{SendError, SendErrorKind};
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::pool::Turn;
 use super::{Channel, EndpointState, connect};
-use crate::body::Body;
+use crate::body::{Body, BodyError};
 use crate::cluster::ClusterState;
 use crate::features::circuit_breaker::Permit;
 use crate::worker::Worker;
@@ -55,6 +55,16 @@ impl ClusterState {
     pub(crate) async fn send(
         self: &Arc<Self>,
         worker: &Worker,
+        endpoint: &Arc<EndpointState>,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, SendError> {
+        self.send_on(worker.index, endpoint, request).await
+    }
+
+    /// [`ClusterState::send`] on the worker of a number.
+    pub(super) async fn send_on(
+        self: &Arc<Self>,
+        worker: usize,
         endpoint: &Arc<EndpointState>,
         request: Request<Body>,
     ) -> Result<Response<Body>, SendError> {
@@ -109,12 +119,12 @@ impl ClusterState {
     /// A connection: an idle one of this worker, a new one, or what comes of waiting.
     async fn connection(
         self: &Arc<Self>,
-        worker: &Worker,
+        worker: usize,
         endpoint: &Arc<EndpointState>,
     ) -> Result<Channel, SendErrorKind> {
         let policy = self.policy();
         let idle_timeout = policy.timeout.connection_idle;
-        if let Some(channel) = endpoint.take_idle(worker.index, Instant::now(), idle_timeout) {
+        if let Some(channel) = endpoint.take_idle(worker, Instant::now(), idle_timeout) {
             return Ok(channel);
         }
         let max = policy.circuit_breaker.max_pending_requests;
@@ -132,7 +142,7 @@ impl ClusterState {
         };
         match turn {
             Turn::Use(channel) => Ok(channel),
-            Turn::Open(slot) => connect::open(self, endpoint, worker.index, slot).await,
+            Turn::Open(slot) => connect::open(self, endpoint, worker, slot).await,
         }
     }
 }
@@ -189,14 +199,11 @@ impl Drop for Mark {
 }
 
 fn kind(error: &hyper::Error) -> SendErrorKind {
-    let detail = || match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
-    if error.is_user() {
-        SendErrorKind::RequestBody(detail())
+    let source = std::error::Error::source(error);
+    if let Some(body) = source.and_then(|source| source.downcast_ref::<BodyError>()) {
+        SendErrorKind::RequestBody(body.to_string())
     } else if error.is_parse() {
-        SendErrorKind::Protocol(detail())
+        SendErrorKind::Protocol(error.to_string())
     } else {
         // An end, a reset, a failed write: the connection is gone.
         SendErrorKind::Terminated
