@@ -5,18 +5,35 @@
 
 #![warn(missing_docs)]
 
+mod admission;
 pub mod api;
+mod attach;
+mod build;
 pub mod diagnostics;
 pub mod effective;
+mod endpoints;
+mod enforcement;
+pub mod explain;
+pub mod features;
+mod lower;
 pub mod memo;
+mod merge;
 pub mod object;
+mod policy_status;
+mod precedence;
+mod protection;
+mod reader;
 pub mod references;
 pub mod resources;
 pub mod status;
+mod strict;
+mod suggestion;
+mod targeting;
 pub mod topology;
 
 pub use diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef, Severity};
 pub use effective::{EffectivePolicy, EffectiveRule};
+pub use endpoints::endpoints;
 pub use memo::Memo;
 pub use object::Object;
 pub use resources::Resources;
@@ -24,7 +41,7 @@ pub use status::Statuses;
 
 use std::sync::Arc;
 
-use weir_plan::{EndpointMap, Feature, Plan, Support};
+use weir_plan::{Feature, Plan, Support};
 
 /// What resources do not say.
 #[derive(Clone, Debug)]
@@ -43,7 +60,13 @@ pub struct Context {
 
 impl Context {
     fn is_same(&self, other: &Self) -> bool {
-        let Self { controller_name, every_class, support, allow_unenforced, allow_loopback } = self;
+        let Self {
+            controller_name,
+            every_class,
+            support,
+            allow_unenforced,
+            allow_loopback,
+        } = self;
         *controller_name == other.controller_name
             && *every_class == other.every_class
             && std::ptr::fn_addr_eq(*support, other.support)
@@ -69,12 +92,39 @@ pub struct Resolution {
 ///
 /// Pure: equal `resources` and `context` give equal results whatever is in `memo`, which only saves work.
 pub fn resolve(resources: &Resources, context: &Context, memo: &mut Memo) -> Resolution {
-    let _ = (resources, context, memo);
-    todo!()
-}
-
-/// The endpoints of every Service port and Backend. It changes more often than the plan, so it is computed apart.
-pub fn endpoints(resources: &Resources) -> EndpointMap {
-    let _ = resources;
-    todo!()
+    let mut found = Diagnostics::default();
+    let changes = memo.changes(resources, context);
+    let attachments =
+        topology::attach(resources, context, &changes, &mut memo.topology, &mut found);
+    let topology = &attachments.topology;
+    let index = attach::index(resources, topology, context, &mut found);
+    let applications =
+        effective::of_each(resources, topology, &index, &mut memo.effective, &mut found);
+    let plan = build::plan(
+        resources,
+        &attachments,
+        &applications,
+        context,
+        &changes,
+        &mut memo.build,
+        &mut found,
+    );
+    let policies = policy_status::report(topology, &index, &applications, context, &mut found);
+    let backends =
+        status::backends::of_backends(resources, context, &changes, &mut memo.backends, &mut found);
+    let statuses = status::report(
+        resources,
+        &attachments,
+        &memo.build,
+        policies,
+        backends,
+        context,
+    );
+    let effective = memo.build.effective();
+    Resolution {
+        plan,
+        statuses,
+        effective,
+        diagnostics: found.into_sorted(),
+    }
 }

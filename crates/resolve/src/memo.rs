@@ -10,9 +10,10 @@ use weir_plan::NamespacedName;
 
 use crate::api::{Backend, Gateway, GatewayClass, ListenerSet, Namespace, ReferenceGrant, Service};
 use crate::api::{GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
+use crate::effective::EffectiveMemo;
 use crate::resources::{Objects, Resources};
 use crate::topology::routes::RouteObject;
-use crate::{Context, topology};
+use crate::{Context, build, status, topology};
 
 /// Results of earlier calls, kept to save work. It never changes what [`crate::resolve`] returns.
 #[derive(Debug, Default)]
@@ -20,6 +21,9 @@ pub struct Memo {
     context: Option<Context>,
     seen: Seen,
     pub(crate) topology: topology::Memo,
+    pub(crate) effective: EffectiveMemo,
+    pub(crate) build: build::Memo,
+    pub(crate) backends: status::backends::Memo,
 }
 
 /// The objects of the last call, as far as changes of them are looked for here.
@@ -68,7 +72,11 @@ pub(crate) struct Change<T> {
 impl Memo {
     /// What changed since the last call, which this one becomes. Under another context all is new.
     pub(crate) fn changes(&mut self, resources: &Resources, context: &Context) -> Changes {
-        if self.context.as_ref().is_none_or(|last| !last.is_same(context)) {
+        if self
+            .context
+            .as_ref()
+            .is_none_or(|last| !last.is_same(context))
+        {
             *self = Self::default();
             self.context = Some(context.clone());
         }
@@ -85,10 +93,26 @@ impl Seen {
             differs(&mut self.namespaces, &now.namespaces),
         ];
         let mut routes = routes(&mut self.http_routes, &now.http_routes, RouteObject::Http);
-        routes.extend(self::routes(&mut self.grpc_routes, &now.grpc_routes, RouteObject::Grpc));
-        routes.extend(self::routes(&mut self.tcp_routes, &now.tcp_routes, RouteObject::Tcp));
-        routes.extend(self::routes(&mut self.tls_routes, &now.tls_routes, RouteObject::Tls));
-        routes.extend(self::routes(&mut self.udp_routes, &now.udp_routes, RouteObject::Udp));
+        routes.extend(self::routes(
+            &mut self.grpc_routes,
+            &now.grpc_routes,
+            RouteObject::Grpc,
+        ));
+        routes.extend(self::routes(
+            &mut self.tcp_routes,
+            &now.tcp_routes,
+            RouteObject::Tcp,
+        ));
+        routes.extend(self::routes(
+            &mut self.tls_routes,
+            &now.tls_routes,
+            RouteObject::Tls,
+        ));
+        routes.extend(self::routes(
+            &mut self.udp_routes,
+            &now.udp_routes,
+            RouteObject::Udp,
+        ));
         Changes {
             gateways: gateways.contains(&true),
             grants: differs(&mut self.reference_grants, &now.reference_grants),
@@ -104,7 +128,10 @@ fn differs<T>(seen: &mut Objects<T>, now: &Objects<T>) -> bool {
 }
 
 fn names<T>(seen: &mut Objects<T>, now: &Objects<T>) -> BTreeSet<NamespacedName> {
-    since(seen, now).into_iter().map(|change| change.name).collect()
+    since(seen, now)
+        .into_iter()
+        .map(|change| change.name)
+        .collect()
 }
 
 fn routes<T>(
@@ -114,7 +141,11 @@ fn routes<T>(
 ) -> Vec<Change<RouteObject>> {
     since(seen, now)
         .into_iter()
-        .map(|Change { name, old, new }| Change { name, old: old.map(object), new: new.map(object) })
+        .map(|Change { name, old, new }| Change {
+            name,
+            old: old.map(object),
+            new: new.map(object),
+        })
         .collect()
 }
 
@@ -157,7 +188,10 @@ mod tests {
     use super::*;
 
     fn objects(names: &[(&str, &Arc<u8>)]) -> Objects<u8> {
-        names.iter().map(|(name, it)| (NamespacedName::new("ns", *name), Arc::clone(it))).collect()
+        names
+            .iter()
+            .map(|(name, it)| (NamespacedName::new("ns", *name), Arc::clone(it)))
+            .collect()
     }
 
     #[test]
@@ -175,7 +209,10 @@ mod tests {
         assert_eq!(changes(&mut seen, &now), ["a ->1", "b ->2", "d ->3"]);
         assert!(changes(&mut seen, &now).is_empty());
         let now = objects(&[("b", &other), ("c", &c), ("d", &c), ("e", &a)]);
-        assert_eq!(changes(&mut seen, &now), ["a 1>-", "b 2>2", "c ->3", "e ->1"]);
+        assert_eq!(
+            changes(&mut seen, &now),
+            ["a 1>-", "b 2>2", "c ->3", "e ->1"]
+        );
         assert_eq!(seen, now);
         assert_eq!(changes(&mut seen, &Objects::default()).len(), 4);
         assert!(seen.is_empty());

@@ -56,25 +56,59 @@ pub(crate) fn follow(
     resources: &Resources,
     context: &Context,
 ) -> Result<Target, Unresolved> {
-    let BackendRef { group, kind, name, port } = to;
+    let BackendRef {
+        group,
+        kind,
+        name,
+        port,
+    } = to;
     let sort = match (*group, *kind) {
         ("", "Service") => Sort::Service,
         (POLICY_GROUP, "Backend") => Sort::Backend,
         _ => {
-            let message = format!("{kind} of group {group:?} is no backend that can be used; use a Service or a Backend");
-            return Err(Unresolved { reason: "InvalidKind", message });
+            let message = format!(
+                "{kind} of group {group:?} is no backend that can be used; use a Service or a Backend"
+            );
+            return Err(Unresolved {
+                reason: "InvalidKind",
+                message,
+            });
         }
     };
-    let from = Referrer { group: GATEWAY_GROUP, kind: "HTTPRoute", namespace };
-    let referent = Referent { group, kind, namespace: &name.namespace, name: &name.name };
+    let from = Referrer {
+        group: GATEWAY_GROUP,
+        kind: "HTTPRoute",
+        namespace,
+    };
+    let referent = Referent {
+        group,
+        kind,
+        namespace: &name.namespace,
+        name: &name.name,
+    };
     if !permitted(&resources.reference_grants, from, referent) {
-        let message = format!("{kind} {name} is in another namespace, which has no ReferenceGrant for it");
-        return Err(Unresolved { reason: "RefNotPermitted", message });
+        let message =
+            format!("{kind} {name} is in another namespace, which has no ReferenceGrant for it");
+        return Err(Unresolved {
+            reason: "RefNotPermitted",
+            message,
+        });
     }
-    let missing = || Unresolved { reason: "BackendNotFound", message: format!("there is no {kind} {name}") };
+    let missing = || Unresolved {
+        reason: "BackendNotFound",
+        message: format!("there is no {kind} {name}"),
+    };
     match sort {
-        Sort::Service => of_service(name, *port, resources.services.get(name).ok_or_else(missing)?),
-        Sort::Backend => of_backend(name, resources.backends.get(name).ok_or_else(missing)?, context),
+        Sort::Service => of_service(
+            name,
+            *port,
+            resources.services.get(name).ok_or_else(missing)?,
+        ),
+        Sort::Backend => of_backend(
+            name,
+            resources.backends.get(name).ok_or_else(missing)?,
+            context,
+        ),
     }
 }
 
@@ -83,48 +117,83 @@ enum Sort {
     Backend,
 }
 
-fn of_service(name: &NamespacedName, port: Option<i32>, service: &Service) -> Result<Target, Unresolved> {
+fn of_service(
+    name: &NamespacedName,
+    port: Option<i32>,
+    service: &Service,
+) -> Result<Target, Unresolved> {
     let refuse = |reason, message| Err(Unresolved { reason, message });
     let Some(spec) = &service.spec else {
         return refuse("BackendNotFound", format!("Service {name} has no ports"));
     };
     if spec.type_.as_deref() == Some("ExternalName") {
-        let message = format!("Service {name} is of type ExternalName, which is not supported; use a Backend with fqdn");
+        let message = format!(
+            "Service {name} is of type ExternalName, which is not supported; use a Backend with fqdn"
+        );
         return refuse("UnsupportedValue", message);
     }
     let Some(number) = port else {
-        return refuse("PortNotSpecified", format!("a reference to Service {name} needs a port"));
+        return refuse(
+            "PortNotSpecified",
+            format!("a reference to Service {name} needs a port"),
+        );
     };
     let ports = || spec.ports.iter().flatten();
     let Some(port) = ports().find(|it| it.port == number && is_tcp(it.protocol.as_deref())) else {
-        let known: Vec<_> = ports().filter(|it| is_tcp(it.protocol.as_deref())).map(|it| it.port).collect();
+        let known: Vec<_> = ports()
+            .filter(|it| is_tcp(it.protocol.as_deref()))
+            .map(|it| it.port)
+            .collect();
         let message = format!("Service {name} has no TCP port {number}; it has {known:?}");
         return refuse("PortNotFound", message);
     };
-    if let Some(protocol) = port.app_protocol.as_deref().filter(|it| is_unserved_protocol(it)) {
-        let message = format!("port {number} of Service {name} speaks {protocol}, which is not supported yet; only HTTP/1.1 is");
+    if let Some(protocol) = port
+        .app_protocol
+        .as_deref()
+        .filter(|it| is_unserved_protocol(it))
+    {
+        let message = format!(
+            "port {number} of Service {name} speaks {protocol}, which is not supported yet; only HTTP/1.1 is"
+        );
         return refuse("UnsupportedProtocol", message);
     }
     let number = u16::try_from(number).map_err(|_| Unresolved {
         reason: "PortNotFound",
         message: format!("port {number} of Service {name} is not between 1 and 65535"),
     })?;
-    Ok(Target { endpoints: EndpointsName::of_service(name, number), priority: 0, addresses: Addresses::Static })
+    Ok(Target {
+        endpoints: EndpointsName::of_service(name, number),
+        priority: 0,
+        addresses: Addresses::Static,
+    })
 }
 
 /// The application protocols that say that a port does not take plain HTTP/1.1. Others mean nothing to a gateway.
 fn is_unserved_protocol(protocol: &str) -> bool {
     let name = protocol.strip_prefix("kubernetes.io/").unwrap_or(protocol);
-    ["h2c", "ws", "wss", "https", "http2", "grpc", "tls"].contains(&name.to_ascii_lowercase().as_str())
+    ["h2c", "ws", "wss", "https", "http2", "grpc", "tls"]
+        .contains(&name.to_ascii_lowercase().as_str())
 }
 
-fn of_backend(name: &NamespacedName, backend: &Backend, context: &Context) -> Result<Target, Unresolved> {
+fn of_backend(
+    name: &NamespacedName,
+    backend: &Backend,
+    context: &Context,
+) -> Result<Target, Unresolved> {
     let addresses = check(backend, context).map_err(|why| Unresolved {
-        reason: if why.protocol { "UnsupportedProtocol" } else { "UnsupportedValue" },
+        reason: if why.protocol {
+            "UnsupportedProtocol"
+        } else {
+            "UnsupportedValue"
+        },
         message: format!("Backend {name} was not accepted: {}", why.message),
     })?;
     let priority = u8::from(backend.spec.fallback == Some(true));
-    Ok(Target { endpoints: EndpointsName::of_backend(name), priority, addresses })
+    Ok(Target {
+        endpoints: EndpointsName::of_backend(name),
+        priority,
+        addresses,
+    })
 }
 
 /// Why a Backend is not accepted.
@@ -138,16 +207,31 @@ pub(crate) struct NotAccepted {
 
 /// What the addresses of a Backend are, or why it is not accepted.
 pub(crate) fn check(backend: &Backend, context: &Context) -> Result<Addresses, NotAccepted> {
-    let BackendSpec { r#type, endpoints, app_protocols, fallback: _, tls } = &backend.spec;
-    let refuse = |message: String| NotAccepted { protocol: false, message };
+    let BackendSpec {
+        r#type,
+        endpoints,
+        app_protocols,
+        fallback: _,
+        tls,
+    } = &backend.spec;
+    let refuse = |message: String| NotAccepted {
+        protocol: false,
+        message,
+    };
     match r#type.as_deref().unwrap_or("Endpoints") {
         "Endpoints" => {}
-        "DynamicResolver" => return Err(refuse("type DynamicResolver is not supported yet".to_owned())),
+        "DynamicResolver" => {
+            return Err(refuse(
+                "type DynamicResolver is not supported yet".to_owned(),
+            ));
+        }
         other => return Err(refuse(format!("type {other} is unknown; use Endpoints"))),
     }
     let unserved = |protocol: &str| NotAccepted {
         protocol: true,
-        message: format!("{protocol} towards backends is not supported yet; only HTTP/1.1 in clear text is"),
+        message: format!(
+            "{protocol} towards backends is not supported yet; only HTTP/1.1 in clear text is"
+        ),
     };
     if tls.is_some() {
         return Err(unserved("TLS"));
@@ -156,17 +240,28 @@ pub(crate) fn check(backend: &Backend, context: &Context) -> Result<Addresses, N
         return Err(unserved(protocol));
     }
     let mut sorts = endpoints.iter().map(|it| check_endpoint(it, context));
-    let first = sorts.next().ok_or_else(|| refuse("it has no endpoints".to_owned()))?.map_err(refuse)?;
+    let first = sorts
+        .next()
+        .ok_or_else(|| refuse("it has no endpoints".to_owned()))?
+        .map_err(refuse)?;
     for sort in sorts {
         if sort.map_err(refuse)? != first {
-            return Err(refuse("fqdn endpoints cannot be mixed with ip or unix endpoints".to_owned()));
+            return Err(refuse(
+                "fqdn endpoints cannot be mixed with ip or unix endpoints".to_owned(),
+            ));
         }
     }
     Ok(first)
 }
 
 fn check_endpoint(endpoint: &BackendEndpoint, context: &Context) -> Result<Addresses, String> {
-    let BackendEndpoint { hostname, fqdn, ip, unix, zone: _ } = endpoint;
+    let BackendEndpoint {
+        hostname,
+        fqdn,
+        ip,
+        unix,
+        zone: _,
+    } = endpoint;
     if let Some(hostname) = hostname.as_deref() {
         check_hostname(hostname, false)?;
     }
@@ -181,9 +276,10 @@ fn check_endpoint(endpoint: &BackendEndpoint, context: &Context) -> Result<Addre
             check_ip(&ip.address, context.allow_loopback)?;
             Ok(Addresses::Static)
         }
-        (None, None, Some(unix)) if unix.path.is_empty() || unix.path.len() > 108 => {
-            Err(format!("unix path {:?} is not between 1 and 108 bytes long", unix.path))
-        }
+        (None, None, Some(unix)) if unix.path.is_empty() || unix.path.len() > 108 => Err(format!(
+            "unix path {:?} is not between 1 and 108 bytes long",
+            unix.path
+        )),
         (None, None, Some(_)) => Ok(Addresses::Static),
         _ => Err("an endpoint must have exactly one of fqdn, ip and unix".to_owned()),
     }
@@ -197,9 +293,13 @@ fn check_port(port: i32) -> Result<(), String> {
 }
 
 fn check_ip(address: &str, allow_loopback: bool) -> Result<(), String> {
-    let ip: IpAddr = address.parse().map_err(|_| format!("IP address {address} is invalid"))?;
+    let ip: IpAddr = address
+        .parse()
+        .map_err(|_| format!("IP address {address} is invalid"))?;
     if ip.to_canonical().is_loopback() && !allow_loopback {
-        return Err(format!("IP address {address} is a loopback address, which only file mode may use"));
+        return Err(format!(
+            "IP address {address} is a loopback address, which only file mode may use"
+        ));
     }
     Ok(())
 }
@@ -207,7 +307,9 @@ fn check_ip(address: &str, allow_loopback: bool) -> Result<(), String> {
 fn check_hostname(hostname: &str, single_label: bool) -> Result<(), String> {
     let name = hostname.strip_suffix('.').unwrap_or(hostname);
     let is_label = |label: &str| {
-        let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let inner = label
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-');
         (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
     };
     if name.parse::<IpAddr>().is_ok() {
@@ -215,7 +317,9 @@ fn check_hostname(hostname: &str, single_label: bool) -> Result<(), String> {
     } else if name.len() > 253 || !name.split('.').all(is_label) {
         Err(format!("hostname {hostname} is not a valid FQDN"))
     } else if !single_label && !name.contains('.') {
-        Err(format!("hostname {hostname} should be a domain with at least two segments separated by dots"))
+        Err(format!(
+            "hostname {hostname} should be a domain with at least two segments separated by dots"
+        ))
     } else {
         Ok(())
     }

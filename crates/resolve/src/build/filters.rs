@@ -27,15 +27,26 @@ macro_rules! header_changes {
     ($modifier:expr) => {{
         let modifier = $modifier;
         header_changes(
-            modifier.set.iter().flatten().map(|it| (it.name.as_str(), it.value.as_str())),
-            modifier.add.iter().flatten().map(|it| (it.name.as_str(), it.value.as_str())),
+            modifier
+                .set
+                .iter()
+                .flatten()
+                .map(|it| (it.name.as_str(), it.value.as_str())),
+            modifier
+                .add
+                .iter()
+                .flatten()
+                .map(|it| (it.name.as_str(), it.value.as_str())),
             modifier.remove.iter().flatten().map(String::as_str),
         )
     }};
 }
 
 /// Reads the filters of a rule with these matches.
-pub(crate) fn of_rule(filters: &[api::HttpRouteRulesFilters], matches: &[RouteMatch]) -> Result<Filters, Invalid> {
+pub(crate) fn of_rule(
+    filters: &[api::HttpRouteRulesFilters],
+    matches: &[RouteMatch],
+) -> Result<Filters, Invalid> {
     use api::HttpRouteRulesFiltersType as Type;
     let mut read = Filters::default();
     for (index, filter) in filters.iter().enumerate() {
@@ -57,12 +68,18 @@ pub(crate) fn of_rule(filters: &[api::HttpRouteRulesFilters], matches: &[RouteMa
             }
             Type::RequestRedirect => {
                 once(again, "RequestRedirect")?;
-                let redirect = filter.request_redirect.as_ref().ok_or_else(|| empty("requestRedirect"))?;
+                let redirect = filter
+                    .request_redirect
+                    .as_ref()
+                    .ok_or_else(|| empty("requestRedirect"))?;
                 read.redirect = Some(self::redirect(redirect, matches)?);
             }
             Type::UrlRewrite => {
                 once(again, "URLRewrite")?;
-                let rewrite = filter.url_rewrite.as_ref().ok_or_else(|| empty("urlRewrite"))?;
+                let rewrite = filter
+                    .url_rewrite
+                    .as_ref()
+                    .ok_or_else(|| empty("urlRewrite"))?;
                 read.rewrite = Some(self::rewrite(rewrite, matches)?);
             }
             Type::RequestMirror => read.mirror = true,
@@ -72,8 +89,12 @@ pub(crate) fn of_rule(filters: &[api::HttpRouteRulesFilters], matches: &[RouteMa
         }
     }
     if read.redirect.is_some() && read.rewrite.is_some() {
-        let message = "the filters RequestRedirect and URLRewrite cannot be used together".to_owned();
-        return Err(Invalid { reason: "IncompatibleFilters", message });
+        let message =
+            "the filters RequestRedirect and URLRewrite cannot be used together".to_owned();
+        return Err(Invalid {
+            reason: "IncompatibleFilters",
+            message,
+        });
     }
     Ok(read)
 }
@@ -96,7 +117,8 @@ pub(crate) fn of_backend_ref(
             Type::ResponseHeaderModifier => {
                 once(again, "ResponseHeaderModifier")?;
                 let modifier = filter.response_header_modifier.as_ref();
-                response = header_changes!(modifier.ok_or_else(|| empty("responseHeaderModifier"))?)?;
+                response =
+                    header_changes!(modifier.ok_or_else(|| empty("responseHeaderModifier"))?)?;
             }
             Type::RequestRedirect => return Err(Invalid::backend_filter("RequestRedirect")),
             Type::UrlRewrite => return Err(Invalid::backend_filter("URLRewrite")),
@@ -112,7 +134,10 @@ pub(crate) fn of_backend_ref(
 fn once(again: bool, name: &str) -> Result<(), Invalid> {
     if again {
         let message = format!("the filter {name} is given more than once");
-        return Err(Invalid { reason: "IncompatibleFilters", message });
+        return Err(Invalid {
+            reason: "IncompatibleFilters",
+            message,
+        });
     }
     Ok(())
 }
@@ -136,7 +161,11 @@ fn headers<'a>(
     let mut read: Vec<(HeaderName, HeaderValue)> = Vec::new();
     for (name, value) in headers {
         let name = header_name(name)?;
-        let bad = |_| Invalid::value(format!("the value {value:?} of header {name} is no header value"));
+        let bad = |_| {
+            Invalid::value(format!(
+                "the value {value:?} of header {name} is no header value"
+            ))
+        };
         let value = HeaderValue::from_str(value).map_err(bad)?;
         if read.iter().all(|(known, _)| *known != name) {
             read.push((name, value));
@@ -155,11 +184,26 @@ fn header_name(name: &str) -> Result<HeaderName, Invalid> {
     Ok(read)
 }
 
-fn redirect(redirect: &api::HttpRouteRulesFiltersRequestRedirect, matches: &[RouteMatch]) -> Result<Redirect, Invalid> {
-    let api::HttpRouteRulesFiltersRequestRedirect { hostname, path, port, scheme, status_code } = redirect;
+fn redirect(
+    redirect: &api::HttpRouteRulesFiltersRequestRedirect,
+    matches: &[RouteMatch],
+) -> Result<Redirect, Invalid> {
+    let api::HttpRouteRulesFiltersRequestRedirect {
+        hostname,
+        path,
+        port,
+        scheme,
+        status_code,
+    } = redirect;
     let path = path.as_ref().map(|path| {
-        let full = path.r#type == api::HttpRouteRulesFiltersRequestRedirectPathType::ReplaceFullPath;
-        path_rewrite(full, path.replace_full_path.as_deref(), path.replace_prefix_match.as_deref(), matches)
+        let full =
+            path.r#type == api::HttpRouteRulesFiltersRequestRedirectPathType::ReplaceFullPath;
+        path_rewrite(
+            full,
+            path.replace_full_path.as_deref(),
+            path.replace_prefix_match.as_deref(),
+            matches,
+        )
     });
     let status = match status_code.unwrap_or(302) {
         301 => 301,
@@ -167,35 +211,55 @@ fn redirect(redirect: &api::HttpRouteRulesFiltersRequestRedirect, matches: &[Rou
         303 => 303,
         307 => 307,
         308 => 308,
-        other => return Err(Invalid::value(format!("redirect status {other} is none of 301, 302, 303, 307 and 308"))),
+        other => {
+            return Err(Invalid::value(format!(
+                "redirect status {other} is none of 301, 302, 303, 307 and 308"
+            )));
+        }
     };
     let port = port.map(|port| match u16::try_from(port) {
         Ok(port @ 1..) => Ok(port),
-        Ok(0) | Err(_) => Err(Invalid::value(format!("redirect port {port} is not between 1 and 65535"))),
+        Ok(0) | Err(_) => Err(Invalid::value(format!(
+            "redirect port {port} is not between 1 and 65535"
+        ))),
     });
     Ok(Redirect {
         scheme: scheme.as_ref().map(|scheme| match scheme {
             api::HttpRouteRulesFiltersRequestRedirectScheme::Http => "http".into(),
             api::HttpRouteRulesFiltersRequestRedirectScheme::Https => "https".into(),
         }),
-        hostname: hostname.as_deref().filter(|it| !it.is_empty()).map(Into::into),
+        hostname: hostname
+            .as_deref()
+            .filter(|it| !it.is_empty())
+            .map(Into::into),
         path: path.transpose()?,
         port: port.transpose()?,
         status,
     })
 }
 
-fn rewrite(rewrite: &api::HttpRouteRulesFiltersUrlRewrite, matches: &[RouteMatch]) -> Result<UrlRewrite, Invalid> {
+fn rewrite(
+    rewrite: &api::HttpRouteRulesFiltersUrlRewrite,
+    matches: &[RouteMatch],
+) -> Result<UrlRewrite, Invalid> {
     let api::HttpRouteRulesFiltersUrlRewrite { hostname, path } = rewrite;
     let path = path.as_ref().map(|path| {
         let full = path.r#type == api::HttpRouteRulesFiltersUrlRewritePathType::ReplaceFullPath;
-        path_rewrite(full, path.replace_full_path.as_deref(), path.replace_prefix_match.as_deref(), matches)
+        path_rewrite(
+            full,
+            path.replace_full_path.as_deref(),
+            path.replace_prefix_match.as_deref(),
+            matches,
+        )
     });
     let hostname = hostname.as_deref().filter(|it| !it.is_empty());
     if let Some(bad) = hostname.filter(|it| HeaderValue::from_str(it).is_err()) {
         return Err(Invalid::value(format!("{bad:?} is no host name")));
     }
-    Ok(UrlRewrite { hostname: hostname.map(Into::into), path: path.transpose()? })
+    Ok(UrlRewrite {
+        hostname: hostname.map(Into::into),
+        path: path.transpose()?,
+    })
 }
 
 fn path_rewrite(
@@ -209,21 +273,33 @@ fn path_rewrite(
     } else {
         ("replacePrefixMatch", replace_prefix_match)
     };
-    let value = value.ok_or_else(|| Invalid::value(format!("a path of type {name} needs {name}")))?;
+    let value =
+        value.ok_or_else(|| Invalid::value(format!("a path of type {name} needs {name}")))?;
     // The value goes into a request line or a location header as it is.
     if value.bytes().any(|byte| !byte.is_ascii_graphic()) {
-        return Err(Invalid::value(format!("{name} {value:?} has characters that a path cannot have")));
+        return Err(Invalid::value(format!(
+            "{name} {value:?} has characters that a path cannot have"
+        )));
     }
     if full {
         return Ok(PathRewrite::ReplaceFullPath(with_slash(value)));
     }
-    if !matches.iter().all(|it| matches!(it.path, PathMatch::Prefix(_))) {
+    if !matches
+        .iter()
+        .all(|it| matches!(it.path, PathMatch::Prefix(_)))
+    {
         let message = "replacePrefixMatch needs matches of type PathPrefix on its rule".to_owned();
         return Err(Invalid::value(message));
     }
-    Ok(PathRewrite::ReplacePrefixMatch(with_slash(value.trim_end_matches('/'))))
+    Ok(PathRewrite::ReplacePrefixMatch(with_slash(
+        value.trim_end_matches('/'),
+    )))
 }
 
 fn with_slash(path: &str) -> Arc<str> {
-    if path.starts_with('/') { path.into() } else { format!("/{path}").into() }
+    if path.starts_with('/') {
+        path.into()
+    } else {
+        format!("/{path}").into()
+    }
 }

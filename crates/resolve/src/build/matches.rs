@@ -16,13 +16,23 @@ const REGEX_SIZE_LIMIT: usize = 1 << 20;
 pub(crate) fn read(matches: &[api::HttpRouteRulesMatches]) -> Result<Vec<RouteMatch>, Invalid> {
     if matches.is_empty() {
         let (path, method) = (PathMatch::Prefix("".into()), None);
-        return Ok(vec![RouteMatch { path, method, headers: Vec::new(), query: Vec::new() }]);
+        return Ok(vec![RouteMatch {
+            path,
+            method,
+            headers: Vec::new(),
+            query: Vec::new(),
+        }]);
     }
     matches.iter().map(read_one).collect()
 }
 
 fn read_one(it: &api::HttpRouteRulesMatches) -> Result<RouteMatch, Invalid> {
-    let api::HttpRouteRulesMatches { headers, method, path, query_params } = it;
+    let api::HttpRouteRulesMatches {
+        headers,
+        method,
+        path,
+        query_params,
+    } = it;
     Ok(RouteMatch {
         path: self::path(path.as_ref())?,
         method: method.as_ref().map(self::method),
@@ -36,9 +46,14 @@ fn path(path: Option<&api::HttpRouteRulesMatchesPath>) -> Result<PathMatch, Inva
     let value = path.and_then(|it| it.value.as_deref()).unwrap_or("/");
     let absolute = || match value.starts_with('/') {
         true => Ok(value),
-        false => Err(Invalid::value(format!("path {value:?} does not begin with a slash"))),
+        false => Err(Invalid::value(format!(
+            "path {value:?} does not begin with a slash"
+        ))),
     };
-    match path.and_then(|it| it.r#type.as_ref()).unwrap_or(&Type::PathPrefix) {
+    match path
+        .and_then(|it| it.r#type.as_ref())
+        .unwrap_or(&Type::PathPrefix)
+    {
         Type::Exact => Ok(PathMatch::Exact(absolute()?.into())),
         Type::PathPrefix => Ok(PathMatch::Prefix(absolute()?.trim_end_matches('/').into())),
         Type::RegularExpression => Ok(PathMatch::Regex(regex("path", value)?)),
@@ -63,7 +78,12 @@ fn method(method: &api::HttpRouteRulesMatchesMethod) -> Method {
 /// The first of several matches on one header counts, as the Gateway API has it.
 fn headers(headers: &[api::HttpRouteRulesMatchesHeaders]) -> Result<Vec<HeaderMatch>, Invalid> {
     let mut read: Vec<HeaderMatch> = Vec::with_capacity(headers.len());
-    for api::HttpRouteRulesMatchesHeaders { name, r#type, value } in headers {
+    for api::HttpRouteRulesMatchesHeaders {
+        name,
+        r#type,
+        value,
+    } in headers
+    {
         let regular = *r#type == Some(api::HttpRouteRulesMatchesHeadersType::RegularExpression);
         let value = self::value("header", name, regular, value)?;
         let name = HeaderName::from_bytes(name.as_bytes())
@@ -78,11 +98,19 @@ fn headers(headers: &[api::HttpRouteRulesMatchesHeaders]) -> Result<Vec<HeaderMa
 /// The first of several matches on one parameter counts, as the Gateway API has it.
 fn query(params: &[api::HttpRouteRulesMatchesQueryParams]) -> Result<Vec<QueryMatch>, Invalid> {
     let mut read: Vec<QueryMatch> = Vec::with_capacity(params.len());
-    for api::HttpRouteRulesMatchesQueryParams { name, r#type, value } in params {
+    for api::HttpRouteRulesMatchesQueryParams {
+        name,
+        r#type,
+        value,
+    } in params
+    {
         let regular = *r#type == Some(api::HttpRouteRulesMatchesQueryParamsType::RegularExpression);
         let value = self::value("query parameter", name, regular, value)?;
         if read.iter().all(|known| *known.name != **name) {
-            read.push(QueryMatch { name: name.as_str().into(), value });
+            read.push(QueryMatch {
+                name: name.as_str().into(),
+                value,
+            });
         }
     }
     Ok(read)
@@ -97,13 +125,22 @@ fn value(what: &str, name: &str, regular: bool, value: &str) -> Result<ValueMatc
 }
 
 fn regex(what: &str, pattern: &str) -> Result<Arc<str>, Invalid> {
-    match RegexBuilder::new(pattern).size_limit(REGEX_SIZE_LIMIT).build() {
+    match RegexBuilder::new(pattern)
+        .size_limit(REGEX_SIZE_LIMIT)
+        .build()
+    {
         Ok(_) => Ok(pattern.into()),
         Err(error) => {
             // The crate draws the place of the error over several lines; the last one says what it is.
             let error = error.to_string();
-            let error = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            Err(Invalid::value(format!("regular expression {pattern:?} for {what} is invalid: {error}")))
+            let error = error
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ");
+            Err(Invalid::value(format!(
+                "regular expression {pattern:?} for {what} is invalid: {error}"
+            )))
         }
     }
 }

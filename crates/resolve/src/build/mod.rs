@@ -55,7 +55,11 @@ impl Memo {
 
     /// What applies to each rule on each listener that carries it.
     pub(crate) fn effective(&self) -> Vec<Arc<EffectiveRule>> {
-        self.routes.iter().flat_map(|it| &it.built.effective).map(Arc::clone).collect()
+        self.routes
+            .iter()
+            .flat_map(|it| &it.built.effective)
+            .map(Arc::clone)
+            .collect()
     }
 
     /// How many routes each listener has that are attached to it and accepted.
@@ -83,7 +87,8 @@ pub(crate) fn plan(
         let known = before.next_if(|it| key(&it.detail.node) == key(&detail.node));
         let applied = || {
             detail.carriers.iter().flat_map(|carrier| {
-                (0..detail.node.rules.len()).map(|rule| applications.get(index, rule, &carrier.listener))
+                (0..detail.node.rules.len())
+                    .map(|rule| applications.get(index, rule, &carrier.listener))
             })
         };
         let route = match known {
@@ -95,12 +100,21 @@ pub(crate) fn plan(
                     built.keep(&known.built);
                 }
                 let status = status::of_route(detail, &built.verdict, context);
-                let new = BuiltRoute { detail: Arc::clone(detail), applied, built, status };
+                let new = BuiltRoute {
+                    detail: Arc::clone(detail),
+                    applied,
+                    built,
+                    status,
+                };
                 memo.replace(known.as_ref(), Some(&new));
                 new
             }
         };
-        route.built.found.iter().for_each(|it| found.push(it.clone()));
+        route
+            .built
+            .found
+            .iter()
+            .for_each(|it| found.push(it.clone()));
         routes.push(route);
     }
     for gone in before {
@@ -117,10 +131,17 @@ impl BuiltRoute {
         applied: impl Iterator<Item = &'a Arc<Applied>>,
         changes: &Changes,
     ) -> bool {
-        let Built { services, backends, crosses, .. } = &self.built;
+        let Built {
+            services,
+            backends,
+            crosses,
+            ..
+        } = &self.built;
         let touched = (changes.grants && *crosses)
-            || !changes.services.is_empty() && services.iter().any(|it| changes.services.contains(it))
-            || !changes.backends.is_empty() && backends.iter().any(|it| changes.backends.contains(it));
+            || !changes.services.is_empty()
+                && services.iter().any(|it| changes.services.contains(it))
+            || !changes.backends.is_empty()
+                && backends.iter().any(|it| changes.backends.contains(it));
         !touched && Arc::ptr_eq(&self.detail, detail) && same(applied, &self.applied)
     }
 }
@@ -133,9 +154,12 @@ fn same<'a>(mut now: impl Iterator<Item = &'a Arc<Applied>>, before: &[Arc<Appli
 
 impl Memo {
     fn replace(&mut self, old: Option<&BuiltRoute>, new: Option<&BuiltRoute>) {
-        self.table.replace(old.map(|it| &it.built), new.map(|it| &it.built));
+        self.table
+            .replace(old.map(|it| &it.built), new.map(|it| &it.built));
         for (route, by) in [(old, -1), (new, 1)] {
-            let Some(BuiltRoute { detail, built, .. }) = route else { continue };
+            let Some(BuiltRoute { detail, built, .. }) = route else {
+                continue;
+            };
             for listener in status::attached_to(detail, &built.verdict) {
                 *self.attached.entry(listener.clone()).or_default() += by;
             }

@@ -34,11 +34,21 @@ pub(crate) fn precedence(a: &Entry, b: &Entry) -> Ordering {
 /// Exact paths first, then expressions and then prefixes, each from the longest; then methods, many headers, many
 /// parameters.
 fn specificity(it: &RouteMatch) -> impl Ord + use<> {
-    let RouteMatch { path, method, headers, query } = it;
+    let RouteMatch {
+        path,
+        method,
+        headers,
+        query,
+    } = it;
     let path = match path {
         PathMatch::Exact(path) => (0, Reverse(path.len())),
         PathMatch::Regex(pattern) => (1, Reverse(pattern.len())),
         PathMatch::Prefix(prefix) => (2, Reverse(prefix.len())),
     };
-    (path, method.is_none(), Reverse(headers.len()), Reverse(query.len()))
+    (
+        path,
+        method.is_none(),
+        Reverse(headers.len()),
+        Reverse(query.len()),
+    )
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use weir_plan::{
-    Cluster, ClusterName, DirectResponse, Forward, HostMatch, Locality, NamespacedName, Route, RouteAction, RouteName,
-    RouteRule, RuleName, SplitTarget, UpstreamProtocol, WeightedTarget,
+    Cluster, ClusterName, DirectResponse, Forward, HostMatch, Locality, NamespacedName, Route,
+    RouteAction, RouteName, RouteRule, RuleName, SplitTarget, UpstreamProtocol, WeightedTarget,
 };
 
 use super::backends::{Target, Unresolved};
@@ -52,20 +52,30 @@ pub(crate) struct Verdict {
 }
 
 /// Builds a route. `applied` has what applies to each of its rules on each of its carriers, rules innermost.
-pub(crate) fn build(detail: &RouteDetail, applied: &[Arc<Applied>], resources: &Resources, context: &Context) -> Built {
+pub(crate) fn build(
+    detail: &RouteDetail,
+    applied: &[Arc<Applied>],
+    resources: &Resources,
+    context: &Context,
+) -> Built {
     let names = rule_names(detail);
     let mut built = Built {
         entries: Vec::new(),
         clusters: Vec::new(),
         effective: effective(detail, &names, applied),
-        verdict: Verdict { rules: names.len(), ..Verdict::default() },
+        verdict: Verdict {
+            rules: names.len(),
+            ..Verdict::default()
+        },
         services: Vec::new(),
         backends: Vec::new(),
         crosses: false,
         found: Vec::new(),
     };
     match &detail.object {
-        RouteObject::Http(route) => built.add_http(route, detail, &names, applied, resources, context),
+        RouteObject::Http(route) => {
+            built.add_http(route, detail, &names, applied, resources, context)
+        }
         RouteObject::Grpc(_) | RouteObject::Tcp(_) | RouteObject::Tls(_) | RouteObject::Udp(_) => {}
     }
     built
@@ -75,19 +85,41 @@ pub(crate) fn build(detail: &RouteDetail, applied: &[Arc<Applied>], resources: &
 fn rule_names(detail: &RouteDetail) -> Vec<RuleName> {
     let node = &detail.node;
     let name = |index: usize| {
-        let rule = node.rules[index].clone().filter(|name| !node.rules[..index].contains(&Some(Arc::clone(name))));
-        RuleName { kind: node.kind, route: node.name.clone(), index, rule }
+        let rule = node.rules[index]
+            .clone()
+            .filter(|name| !node.rules[..index].contains(&Some(Arc::clone(name))));
+        RuleName {
+            kind: node.kind,
+            route: node.name.clone(),
+            index,
+            rule,
+        }
     };
     (0..node.rules.len()).map(name).collect()
 }
 
-fn effective(detail: &RouteDetail, names: &[RuleName], applied: &[Arc<Applied>]) -> Vec<Arc<EffectiveRule>> {
-    let listeners = detail.carriers.iter().map(|carrier| carrier.listener.plan_name());
+fn effective(
+    detail: &RouteDetail,
+    names: &[RuleName],
+    applied: &[Arc<Applied>],
+) -> Vec<Arc<EffectiveRule>> {
+    let listeners = detail
+        .carriers
+        .iter()
+        .map(|carrier| carrier.listener.plan_name());
     listeners
-        .flat_map(|listener| names.iter().map(move |rule| (rule.clone(), listener.clone())))
+        .flat_map(|listener| {
+            names
+                .iter()
+                .map(move |rule| (rule.clone(), listener.clone()))
+        })
         .zip(applied)
         .map(|((rule, listener), applied)| {
-            Arc::new(EffectiveRule { rule, listener, policy: Arc::clone(&applied.effective) })
+            Arc::new(EffectiveRule {
+                rule,
+                listener,
+                policy: Arc::clone(&applied.effective),
+            })
         })
         .collect()
 }
@@ -96,7 +128,10 @@ impl Built {
     /// Takes over from an earlier result what is equal in it, so that it stays the same `Arc`.
     pub(crate) fn keep(&mut self, old: &Self) {
         for (listener, host, entries) in &mut self.entries {
-            let known = old.entries.iter().find(|(of, under, _)| of == listener && under == host);
+            let known = old
+                .entries
+                .iter()
+                .find(|(of, under, _)| of == listener && under == host);
             for entry in entries {
                 let known = known.into_iter().flat_map(|(_, _, known)| known);
                 if let Some(known) = known.into_iter().find(|it| it.route == entry.route) {
@@ -128,7 +163,10 @@ impl Built {
         let namespace = &detail.node.name.namespace;
         let default = [api::HttpRouteRules::default()];
         let specs = route.spec.rules.as_deref().unwrap_or(&default);
-        let rules: Vec<_> = specs.iter().map(|it| rules::read(it, namespace, resources, context)).collect();
+        let rules: Vec<_> = specs
+            .iter()
+            .map(|it| rules::read(it, namespace, resources, context))
+            .collect();
         let mut found = Diagnostics::default();
         for (index, (spec, rule)) in specs.iter().zip(&rules).enumerate() {
             self.depend(spec, namespace);
@@ -138,7 +176,12 @@ impl Built {
         for (index, rule) in rules.iter().enumerate() {
             // What applies to this rule, for each carrier.
             let applied: Vec<_> = applied.iter().skip(index).step_by(rules.len()).collect();
-            let served = detail.carriers.iter().zip(applied).filter(|(carrier, _)| carrier.served).collect();
+            let served = detail
+                .carriers
+                .iter()
+                .zip(applied)
+                .filter(|(carrier, _)| carrier.served)
+                .collect();
             self.place(&specs[index], rule, &names[index], detail, served);
         }
     }
@@ -157,11 +200,22 @@ impl Built {
     }
 
     /// Notes what status and findings are to say of a rule.
-    fn judge(&mut self, index: usize, spec: &api::HttpRouteRules, rule: &Rule, detail: &RouteDetail, found: &mut Diagnostics) {
+    fn judge(
+        &mut self,
+        index: usize,
+        spec: &api::HttpRouteRules,
+        rule: &Rule,
+        detail: &RouteDetail,
+        found: &mut Diagnostics,
+    ) {
         let object = route_ref(detail.node.kind, &detail.node.name);
         let field = FieldPath::new("spec.rules").index(index);
         if let Some(invalid) = &rule.invalid {
-            let effect = if rule.matches.is_empty() { "left out" } else { "answered with status 500" };
+            let effect = if rule.matches.is_empty() {
+                "left out"
+            } else {
+                "answered with status 500"
+            };
             let message = format!("{}; requests to this rule are {effect}", invalid.message);
             found.error(&object, field.clone(), "invalid-rule", message);
             self.verdict.invalid.push((index, invalid.clone()));
@@ -169,21 +223,44 @@ impl Built {
         for (place, backend) in rule.backends.iter().enumerate() {
             let field = field.child("backendRefs").index(place);
             if let Err(unresolved) = &backend.target {
-                found.error(&object, field.clone(), "unresolved-ref", unresolved.message.clone());
+                found.error(
+                    &object,
+                    field.clone(),
+                    "unresolved-ref",
+                    unresolved.message.clone(),
+                );
                 self.verdict.unresolved.push(unresolved.clone());
             }
             if let Some(invalid) = &backend.invalid {
-                found.error(&object, field.child("filters"), "invalid-filter", invalid.message.clone());
+                found.error(
+                    &object,
+                    field.child("filters"),
+                    "invalid-filter",
+                    invalid.message.clone(),
+                );
                 let message = format!("backendRefs[{place}]: {}", invalid.message);
-                self.verdict.invalid.push((index, Invalid { reason: invalid.reason, message }));
+                self.verdict.invalid.push((
+                    index,
+                    Invalid {
+                        reason: invalid.reason,
+                        message,
+                    },
+                ));
             }
         }
-        if rule.backends.iter().all(|it| it.weight == 0) && rule.filters.redirect.is_none() && rule.invalid.is_none() {
+        if rule.backends.iter().all(|it| it.weight == 0)
+            && rule.filters.redirect.is_none()
+            && rule.invalid.is_none()
+        {
             let message = "the rule has no backendRefs with a weight over 0, so it answers 500";
             found.warning(&object, field.child("backendRefs"), "no-backends", message);
         }
         let unenforced = [
-            (rule.filters.mirror, "filters", "RequestMirror is not supported yet; requests are served, but not mirrored"),
+            (
+                rule.filters.mirror,
+                "filters",
+                "RequestMirror is not supported yet; requests are served, but not mirrored",
+            ),
             (
                 spec.session_persistence.is_some(),
                 "sessionPersistence",
@@ -193,7 +270,9 @@ impl Built {
         for (written, child, message) in unenforced {
             if written {
                 found.warning(&object, field.child(child), "not-enforced", message);
-                self.verdict.unenforced.push(format!("rules[{index}]: {message}"));
+                self.verdict
+                    .unenforced
+                    .push(format!("rules[{index}]: {message}"));
             }
         }
     }
@@ -211,14 +290,24 @@ impl Built {
         for (carrier, applied) in &served {
             let gateway = &carrier.listener.gateway;
             // One cluster serves all listeners of a Gateway, unless they ask different things of it.
-            let of_gateway = || served.iter().filter(|(it, _)| it.listener.gateway == *gateway);
+            let of_gateway = || {
+                served
+                    .iter()
+                    .filter(|(it, _)| it.listener.gateway == *gateway)
+            };
             let alike = of_gateway().all(|(_, it)| it.cluster == applied.cluster);
-            let known = shared.iter().find(|(of, under, _)| alike && *of == gateway && Arc::ptr_eq(under, applied));
+            let known = shared
+                .iter()
+                .find(|(of, under, _)| alike && *of == gateway && Arc::ptr_eq(under, applied));
             let built = match known {
                 Some((_, _, built)) => Arc::clone(built),
                 None => {
                     let listener = carrier.listener.plan_name().listener;
-                    let scope = Scope { rule: name, gateway, listener: (!alike).then_some(&*listener) };
+                    let scope = Scope {
+                        rule: name,
+                        gateway,
+                        listener: (!alike).then_some(&*listener),
+                    };
                     let (action, clusters) = action(rule, applied, &scope);
                     for cluster in clusters {
                         // Rules that differ only above the cluster share it.
@@ -241,7 +330,8 @@ impl Built {
             for host in &carrier.hosts {
                 let entries = entries(&rule.matches, host, detail, &built);
                 if !entries.is_empty() {
-                    self.entries.push((carrier.listener.clone(), host.clone(), entries));
+                    self.entries
+                        .push((carrier.listener.clone(), host.clone(), entries));
                 }
             }
         }
@@ -257,8 +347,16 @@ fn entries(
     let text = host.to_string();
     let entry = |(match_index, matches): (usize, &weir_plan::RouteMatch)| {
         let name = RouteName::of(&rule.name, match_index, &text);
-        let route = Arc::new(Route { name, matches: matches.clone(), rule: Arc::clone(rule) });
-        Entry { created: detail.node.created, match_index, route }
+        let route = Arc::new(Route {
+            name,
+            matches: matches.clone(),
+            rule: Arc::clone(rule),
+        });
+        Entry {
+            created: detail.node.created,
+            match_index,
+            route,
+        }
     };
     matches.iter().enumerate().map(entry).collect()
 }
@@ -274,26 +372,50 @@ struct Scope<'a> {
 ///
 /// This is the place that fails closed: under an invalid policy a rule answers 500, whatever its filters say.
 fn action(rule: &Rule, applied: &Applied, scope: &Scope<'_>) -> (RouteAction, Vec<Cluster>) {
-    if let Some(why) = applied.invalid.as_deref().or(rule.invalid.as_ref().map(|it| &*it.message)) {
+    if let Some(why) = applied
+        .invalid
+        .as_deref()
+        .or(rule.invalid.as_ref().map(|it| &*it.message))
+    {
         return (respond(why), Vec::new());
     }
     if let Some(redirect) = &rule.filters.redirect {
         return (RouteAction::Redirect(redirect.clone()), Vec::new());
     }
-    let weighted: Vec<_> = rule.backends.iter().enumerate().filter(|(_, it)| it.weight > 0).collect();
-    let usable: Vec<_> = weighted.iter().filter_map(|(_, it)| it.usable().ok()).collect();
+    let weighted: Vec<_> = rule
+        .backends
+        .iter()
+        .enumerate()
+        .filter(|(_, it)| it.weight > 0)
+        .collect();
+    let usable: Vec<_> = weighted
+        .iter()
+        .filter_map(|(_, it)| it.usable().ok())
+        .collect();
     let Some(first) = usable.first() else {
         let why = weighted.first().and_then(|(_, it)| it.usable().err());
-        return (respond(why.unwrap_or("the rule has no backends")), Vec::new());
+        return (
+            respond(why.unwrap_or("the rule has no backends")),
+            Vec::new(),
+        );
     };
     let mixed = usable.iter().any(|it| it.addresses != first.addresses);
-    let filtered = weighted.iter().any(|(_, it)| !it.request_headers.is_empty() || !it.response_headers.is_empty());
-    let (targets, clusters) = if weighted.len() > 1 && (mixed || filtered || usable.len() < weighted.len()) {
-        one_cluster_each(&weighted, applied, scope)
-    } else {
-        one_cluster(&weighted, applied, scope)
-    };
-    (RouteAction::Forward(Forward { rewrite: rule.filters.rewrite.clone(), targets }), clusters)
+    let filtered = weighted
+        .iter()
+        .any(|(_, it)| !it.request_headers.is_empty() || !it.response_headers.is_empty());
+    let (targets, clusters) =
+        if weighted.len() > 1 && (mixed || filtered || usable.len() < weighted.len()) {
+            one_cluster_each(&weighted, applied, scope)
+        } else {
+            one_cluster(&weighted, applied, scope)
+        };
+    (
+        RouteAction::Forward(Forward {
+            rewrite: rule.filters.rewrite.clone(),
+            targets,
+        }),
+        clusters,
+    )
 }
 
 /// All backends as localities of one cluster, which moves their shares with their health.
@@ -303,12 +425,22 @@ fn one_cluster(
     scope: &Scope<'_>,
 ) -> (Vec<WeightedTarget>, Vec<Cluster>) {
     let name = ClusterName::of_rule(scope.rule, scope.gateway, scope.listener, None);
-    let localities = backends.iter().filter_map(|(_, it)| Some(locality(it, it.usable().ok()?))).collect();
+    let localities = backends
+        .iter()
+        .filter_map(|(_, it)| Some(locality(it, it.usable().ok()?)))
+        .collect();
     // A single backend may have filters; several with filters have clusters of their own.
-    let changes = backends.first().map(|(_, it)| (it.request_headers.clone(), it.response_headers.clone()));
+    let changes = backends
+        .first()
+        .map(|(_, it)| (it.request_headers.clone(), it.response_headers.clone()));
     let (request_headers, response_headers) = changes.unwrap_or_default();
     let target = SplitTarget::Cluster(name.clone());
-    let target = WeightedTarget { weight: 1, target, request_headers, response_headers };
+    let target = WeightedTarget {
+        weight: 1,
+        target,
+        request_headers,
+        response_headers,
+    };
     (vec![target], vec![cluster(name, localities, applied)])
 }
 
@@ -323,11 +455,19 @@ fn one_cluster_each(
         weight: backend.weight,
         target: match backend.usable() {
             Ok(target) => {
-                let name = ClusterName::of_rule(scope.rule, scope.gateway, scope.listener, Some(*index));
-                clusters.push(cluster(name.clone(), vec![locality(backend, target)], applied));
+                let name =
+                    ClusterName::of_rule(scope.rule, scope.gateway, scope.listener, Some(*index));
+                clusters.push(cluster(
+                    name.clone(),
+                    vec![locality(backend, target)],
+                    applied,
+                ));
                 SplitTarget::Cluster(name)
             }
-            Err(why) => SplitTarget::Invalid(DirectResponse { status: 500, reason: why.into() }),
+            Err(why) => SplitTarget::Invalid(DirectResponse {
+                status: 500,
+                reason: why.into(),
+            }),
         },
         request_headers: backend.request_headers.clone(),
         response_headers: backend.response_headers.clone(),
@@ -336,8 +476,16 @@ fn one_cluster_each(
 }
 
 fn locality(backend: &RuleBackend, target: &Target) -> Locality {
-    let Target { endpoints, priority, addresses: _ } = target;
-    Locality { weight: backend.weight, priority: *priority, endpoints: endpoints.clone() }
+    let Target {
+        endpoints,
+        priority,
+        addresses: _,
+    } = target;
+    Locality {
+        weight: backend.weight,
+        priority: *priority,
+        endpoints: endpoints.clone(),
+    }
 }
 
 fn cluster(name: ClusterName, localities: Vec<Locality>, applied: &Applied) -> Cluster {
@@ -351,5 +499,8 @@ fn cluster(name: ClusterName, localities: Vec<Locality>, applied: &Applied) -> C
 }
 
 fn respond(why: &str) -> RouteAction {
-    RouteAction::Respond(DirectResponse { status: 500, reason: why.into() })
+    RouteAction::Respond(DirectResponse {
+        status: 500,
+        reason: why.into(),
+    })
 }

@@ -51,17 +51,24 @@ pub(crate) struct Invalid {
 impl Invalid {
     /// A value that cannot be used.
     pub(crate) fn value(message: String) -> Self {
-        Self { reason: "UnsupportedValue", message }
+        Self {
+            reason: "UnsupportedValue",
+            message,
+        }
     }
 
     /// A filter of a rule that is not served, and that may not be skipped.
     pub(crate) fn filter(name: &str) -> Self {
-        Self::value(format!("the filter {name} is not supported yet; until then the rule answers 500"))
+        Self::value(format!(
+            "the filter {name} is not supported yet; until then the rule answers 500"
+        ))
     }
 
     /// The same for a filter of a backendRef.
     pub(crate) fn backend_filter(name: &str) -> Self {
-        Self::value(format!("the filter {name} is not supported on a backendRef, whose share of requests answers 500"))
+        Self::value(format!(
+            "the filter {name} is not supported on a backendRef, whose share of requests answers 500"
+        ))
     }
 }
 
@@ -77,18 +84,35 @@ impl RuleBackend {
 }
 
 /// Reads a rule of a route in `namespace`.
-pub(crate) fn read(rule: &api::HttpRouteRules, namespace: &Arc<str>, resources: &Resources, context: &Context) -> Rule {
+pub(crate) fn read(
+    rule: &api::HttpRouteRules,
+    namespace: &Arc<str>,
+    resources: &Resources,
+    context: &Context,
+) -> Rule {
     let backends = rule.backend_refs.iter().flatten();
-    let backends = backends.map(|it| backend(it, namespace, resources, context)).collect();
+    let backends = backends
+        .map(|it| backend(it, namespace, resources, context))
+        .collect();
     let (matches, invalid) = match matches::read(rule.matches.as_deref().unwrap_or_default()) {
         Ok(matches) => (matches, None),
         Err(invalid) => (Vec::new(), Some(invalid)),
     };
     match filters::of_rule(rule.filters.as_deref().unwrap_or_default(), &matches) {
-        Ok(filters) => Rule { matches, filters, backends, invalid },
+        Ok(filters) => Rule {
+            matches,
+            filters,
+            backends,
+            invalid,
+        },
         Err(filter) => {
             let invalid = Some(invalid.unwrap_or(filter));
-            Rule { matches, filters: Filters::default(), backends, invalid }
+            Rule {
+                matches,
+                filters: Filters::default(),
+                backends,
+                invalid,
+            }
         }
     }
 }
@@ -99,7 +123,15 @@ fn backend(
     resources: &Resources,
     context: &Context,
 ) -> RuleBackend {
-    let api::HttpRouteRulesBackendRefs { filters, group: _, kind: _, name: _, namespace: _, port: _, weight } = it;
+    let api::HttpRouteRulesBackendRefs {
+        filters,
+        group: _,
+        kind: _,
+        name: _,
+        namespace: _,
+        port: _,
+        weight,
+    } = it;
     let target = backends::follow(&backend_ref(it, namespace), namespace, resources, context);
     let (changes, invalid) = match filters::of_backend_ref(filters.as_deref().unwrap_or_default()) {
         Ok(changes) => (changes, None),
@@ -107,12 +139,24 @@ fn backend(
     };
     let (request_headers, response_headers) = changes;
     let weight = u32::try_from(weight.unwrap_or(1)).unwrap_or(0);
-    RuleBackend { weight, target, invalid, request_headers, response_headers }
+    RuleBackend {
+        weight,
+        target,
+        invalid,
+        request_headers,
+        response_headers,
+    }
 }
 
 /// What a backendRef refers to, with the API's defaults.
-pub(crate) fn backend_ref<'a>(it: &'a api::HttpRouteRulesBackendRefs, namespace: &Arc<str>) -> BackendRef<'a> {
-    let namespace = it.namespace.as_deref().map_or_else(|| Arc::clone(namespace), Into::into);
+pub(crate) fn backend_ref<'a>(
+    it: &'a api::HttpRouteRulesBackendRefs,
+    namespace: &Arc<str>,
+) -> BackendRef<'a> {
+    let namespace = it
+        .namespace
+        .as_deref()
+        .map_or_else(|| Arc::clone(namespace), Into::into);
     BackendRef {
         group: it.group.as_deref().unwrap_or_default(),
         kind: it.kind.as_deref().unwrap_or("Service"),

@@ -40,36 +40,53 @@ struct Host {
 impl Table {
     /// Puts what a route was built to in place of what it was.
     pub(crate) fn replace(&mut self, old: Option<&Built>, new: Option<&Built>) {
-        let entries = |built: Option<&'_ Built>| built.map(|it| it.entries.clone()).unwrap_or_default();
+        let entries =
+            |built: Option<&'_ Built>| built.map(|it| it.entries.clone()).unwrap_or_default();
         let same = |a: &[Entry], b: &[Entry]| {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(&a.route, &b.route))
+            a.len() == b.len()
+                && a.iter()
+                    .zip(b)
+                    .all(|(a, b)| Arc::ptr_eq(&a.route, &b.route))
         };
         let (was, is) = (entries(old), entries(new));
         let unchanged = was.len() == is.len()
-            && was.iter().zip(&is).all(|(a, b)| a.0 == b.0 && a.1 == b.1 && same(&a.2, &b.2));
+            && was
+                .iter()
+                .zip(&is)
+                .all(|(a, b)| a.0 == b.0 && a.1 == b.1 && same(&a.2, &b.2));
         if !unchanged {
             self.plan = None;
-            was.into_iter().for_each(|(listener, host, entries)| self.remove(&listener, host, &entries));
-            is.into_iter().for_each(|(listener, host, entries)| self.insert(listener, host, entries));
+            was.into_iter()
+                .for_each(|(listener, host, entries)| self.remove(&listener, host, &entries));
+            is.into_iter()
+                .for_each(|(listener, host, entries)| self.insert(listener, host, entries));
         }
-        let clusters = |built: Option<&'_ Built>| built.map(|it| it.clusters.clone()).unwrap_or_default();
+        let clusters =
+            |built: Option<&'_ Built>| built.map(|it| it.clusters.clone()).unwrap_or_default();
         let (was, is) = (clusters(old), clusters(new));
         if was.len() != is.len() || !was.iter().zip(&is).all(|(a, b)| Arc::ptr_eq(a, b)) {
             self.plan = None;
             for cluster in was {
                 self.clusters.remove(&cluster.name);
             }
-            self.clusters.extend(is.into_iter().map(|it| (it.name.clone(), it)));
+            self.clusters
+                .extend(is.into_iter().map(|it| (it.name.clone(), it)));
         }
     }
 
     fn remove(&mut self, listener: &ListenerKey, host: HostMatch, entries: &[Entry]) {
-        let Some(hosts) = self.listeners.get_mut(listener) else { return };
+        let Some(hosts) = self.listeners.get_mut(listener) else {
+            return;
+        };
         hosts.listener = None;
         let host = BySpecificity(host);
         if let Some(known) = hosts.hosts.get_mut(&host) {
             known.host = None;
-            known.entries.retain(|it| !entries.iter().any(|gone| Arc::ptr_eq(&gone.route, &it.route)));
+            known.entries.retain(|it| {
+                !entries
+                    .iter()
+                    .any(|gone| Arc::ptr_eq(&gone.route, &it.route))
+            });
             if known.entries.is_empty() {
                 hosts.hosts.remove(&host);
             }
@@ -86,19 +103,39 @@ impl Table {
 
     /// The plan: every listener that serves, with its routes, and the clusters.
     pub(crate) fn plan(&mut self, gateways: &[Arc<GatewayNode>]) -> Arc<Plan> {
-        let served = gateways.iter().flat_map(|gateway| &gateway.listeners).filter(|it| it.programmed);
-        let mut listeners: Vec<_> = served.map(|node| self.listeners.entry(node.key.clone()).or_default().listener(node)).collect();
+        let served = gateways
+            .iter()
+            .flat_map(|gateway| &gateway.listeners)
+            .filter(|it| it.programmed);
+        let mut listeners: Vec<_> = served
+            .map(|node| {
+                self.listeners
+                    .entry(node.key.clone())
+                    .or_default()
+                    .listener(node)
+            })
+            .collect();
         listeners.sort_by(|a, b| {
             let key = |it: &Arc<Listener>| it.port;
-            key(a).cmp(&key(b)).then_with(|| a.hostname.specificity().cmp(&b.hostname.specificity())).then_with(|| a.name.cmp(&b.name))
+            key(a)
+                .cmp(&key(b))
+                .then_with(|| a.hostname.specificity().cmp(&b.hostname.specificity()))
+                .then_with(|| a.name.cmp(&b.name))
         });
         if let Some(plan) = &self.plan {
-            let same = plan.listeners.iter().zip(&listeners).all(|(a, b)| Arc::ptr_eq(a, b));
+            let same = plan
+                .listeners
+                .iter()
+                .zip(&listeners)
+                .all(|(a, b)| Arc::ptr_eq(a, b));
             if same && plan.listeners.len() == listeners.len() {
                 return Arc::clone(plan);
             }
         }
-        let plan = Arc::new(Plan { listeners, clusters: self.clusters.clone() });
+        let plan = Arc::new(Plan {
+            listeners,
+            clusters: self.clusters.clone(),
+        });
         self.plan = Some(Arc::clone(&plan));
         plan
     }
@@ -114,8 +151,17 @@ impl Hosts {
         {
             return Arc::clone(known);
         }
-        let hosts = self.hosts.iter_mut().map(|(name, host)| host.virtual_host(&name.0)).collect();
-        let listener = Arc::new(Listener { name, port: node.port, hostname: node.hostname.clone(), hosts });
+        let hosts = self
+            .hosts
+            .iter_mut()
+            .map(|(name, host)| host.virtual_host(&name.0))
+            .collect();
+        let listener = Arc::new(Listener {
+            name,
+            port: node.port,
+            hostname: node.hostname.clone(),
+            hosts,
+        });
         self.listener = Some(Arc::clone(&listener));
         listener
     }
@@ -127,8 +173,15 @@ impl Host {
             return Arc::clone(known);
         }
         self.entries.sort_by(precedence);
-        let routes = self.entries.iter().map(|it| Arc::clone(&it.route)).collect();
-        let host = Arc::new(VirtualHost { hostname: hostname.clone(), routes });
+        let routes = self
+            .entries
+            .iter()
+            .map(|it| Arc::clone(&it.route))
+            .collect();
+        let host = Arc::new(VirtualHost {
+            hostname: hostname.clone(),
+            routes,
+        });
         self.host = Some(Arc::clone(&host));
         host
     }

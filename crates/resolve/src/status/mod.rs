@@ -1,5 +1,9 @@
 //! Statuses as data: what every object is to be told. Sending them is the provider's job.
 
+pub(crate) mod backends;
+pub(crate) mod gateways;
+pub(crate) mod routes;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,6 +11,10 @@ use serde::Serialize;
 use weir_plan::{ListenerName, NamespacedName};
 
 use crate::diagnostics::ObjectRef;
+use crate::resources::Resources;
+use crate::topology::routes::route_ref;
+use crate::topology::{Attachments, ListenerKey};
+use crate::{Context, build};
 
 /// The status of every object that has one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -122,7 +130,13 @@ impl Condition {
         observed_generation: Option<i64>,
     ) -> Self {
         let (r#type, reason, message) = (r#type.to_owned(), reason.to_owned(), message.into());
-        Self { r#type, status: ConditionStatus::True, reason, message, observed_generation }
+        Self {
+            r#type,
+            status: ConditionStatus::True,
+            reason,
+            message,
+            observed_generation,
+        }
     }
 
     /// A condition that does not hold.
@@ -133,7 +147,50 @@ impl Condition {
         observed_generation: Option<i64>,
     ) -> Self {
         let (r#type, reason, message) = (r#type.to_owned(), reason.to_owned(), message.into());
-        Self { r#type, status: ConditionStatus::False, reason, message, observed_generation }
+        Self {
+            r#type,
+            status: ConditionStatus::False,
+            reason,
+            message,
+            observed_generation,
+        }
+    }
+}
+
+/// The status of every object, put together.
+pub(crate) fn report(
+    resources: &Resources,
+    attachments: &Attachments,
+    built: &build::Memo,
+    policies: BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>,
+    backends: BTreeMap<NamespacedName, Arc<[Condition]>>,
+    context: &Context,
+) -> Statuses {
+    let gateways = &attachments.gateways;
+    let attached = |listener: &ListenerKey| built.attached(listener);
+    let sets = gateways
+        .iter()
+        .flat_map(|gateway| gateway.sets.iter().map(move |set| (gateway, set)));
+    let routes = built.routes().iter();
+    Statuses {
+        gateway_classes: gateways::of_classes(resources, context),
+        gateways: gateways
+            .iter()
+            .map(|it| (it.node.name.clone(), gateways::of_gateway(it, attached)))
+            .collect(),
+        listener_sets: sets
+            .map(|(it, set)| (set.name.clone(), gateways::of_set(it, set, attached)))
+            .collect(),
+        routes: routes
+            .map(|it| {
+                (
+                    route_ref(it.detail.node.kind, &it.detail.node.name),
+                    Arc::clone(&it.status),
+                )
+            })
+            .collect(),
+        policies,
+        backends,
     }
 }
 
@@ -148,10 +205,15 @@ impl Statuses {
             let mut parts = name.listener.splitn(3, '/');
             let status = match (parts.next(), parts.next(), parts.next()) {
                 (Some(namespace), Some(set), Some(listener)) => {
-                    let set = self.listener_sets.get_mut(&NamespacedName::new(namespace, set));
+                    let set = self
+                        .listener_sets
+                        .get_mut(&NamespacedName::new(namespace, set));
                     set.map(|status| (status, listener))
                 }
-                _ => self.gateways.get_mut(&name.gateway).map(|status| (status, &*name.listener)),
+                _ => self
+                    .gateways
+                    .get_mut(&name.gateway)
+                    .map(|status| (status, &*name.listener)),
             };
             if let Some((status, listener)) = status {
                 status.not_programmed(listener, message);
@@ -162,19 +224,42 @@ impl Statuses {
 
 impl GatewayStatus {
     fn not_programmed(&mut self, listener: &str, message: &str) {
-        let Self { conditions, listeners } = self;
+        let Self {
+            conditions,
+            listeners,
+        } = self;
         let is = |it: &&mut Condition| it.r#type == "Programmed";
-        for condition in listeners.iter_mut().filter(|it| it.name == listener).flat_map(|it| &mut it.conditions) {
+        for condition in listeners
+            .iter_mut()
+            .filter(|it| it.name == listener)
+            .flat_map(|it| &mut it.conditions)
+        {
             if condition.r#type == "Programmed" {
-                *condition = Condition::no("Programmed", "PortUnavailable", message, condition.observed_generation);
+                *condition = Condition::no(
+                    "Programmed",
+                    "PortUnavailable",
+                    message,
+                    condition.observed_generation,
+                );
             }
         }
         let served = |it: &ListenerStatus| {
-            it.conditions.iter().any(|it| it.r#type == "Programmed" && it.status == ConditionStatus::True)
+            it.conditions
+                .iter()
+                .any(|it| it.r#type == "Programmed" && it.status == ConditionStatus::True)
         };
-        if let Some(condition) = conditions.iter_mut().find(is).filter(|_| !listeners.iter().any(served)) {
+        if let Some(condition) = conditions
+            .iter_mut()
+            .find(is)
+            .filter(|_| !listeners.iter().any(served))
+        {
             let message = format!("no listener is served: {message}");
-            *condition = Condition::no("Programmed", "Invalid", message, condition.observed_generation);
+            *condition = Condition::no(
+                "Programmed",
+                "Invalid",
+                message,
+                condition.observed_generation,
+            );
         }
     }
 }

@@ -50,12 +50,20 @@ impl GatewayDetail {
 
 /// Names a Gateway in findings.
 pub(crate) fn gateway_ref(name: &NamespacedName) -> ObjectRef {
-    ObjectRef { group: GATEWAY_GROUP.to_owned(), kind: "Gateway".to_owned(), name: name.clone() }
+    ObjectRef {
+        group: GATEWAY_GROUP.to_owned(),
+        kind: "Gateway".to_owned(),
+        name: name.clone(),
+    }
 }
 
 /// Names a ListenerSet in findings.
 pub(crate) fn set_ref(name: &NamespacedName) -> ObjectRef {
-    ObjectRef { group: GATEWAY_GROUP.to_owned(), kind: "ListenerSet".to_owned(), name: name.clone() }
+    ObjectRef {
+        group: GATEWAY_GROUP.to_owned(),
+        kind: "ListenerSet".to_owned(),
+        name: name.clone(),
+    }
 }
 
 /// Whether a class is ours: by its controller's name, or because every class is.
@@ -68,7 +76,13 @@ pub(crate) fn survey(resources: &Resources, context: &Context) -> Vec<GatewayDet
     let mut ours: Vec<_> = resources
         .gateways
         .iter()
-        .filter_map(|(name, gateway)| Some((name, gateway, class_finding(name, gateway, resources, context)?)))
+        .filter_map(|(name, gateway)| {
+            Some((
+                name,
+                gateway,
+                class_finding(name, gateway, resources, context)?,
+            ))
+        })
         .collect();
     ours.sort_by(|(a, x, _), (b, y, _)| {
         (created(&x.metadata), *a).cmp(&(created(&y.metadata), *b))
@@ -92,11 +106,20 @@ fn class_finding(
 ) -> Option<Diagnostics> {
     let mut found = Diagnostics::default();
     let class = &gateway.spec.gateway_class_name;
-    match resources.gateway_classes.get(&NamespacedName::new("", class.as_str())) {
+    match resources
+        .gateway_classes
+        .get(&NamespacedName::new("", class.as_str()))
+    {
         Some(class) => is_ours(&class.spec.controller_name, context).then_some(found),
         None if context.every_class => {
-            let message = format!("there is no GatewayClass {class}; the Gateway is served all the same");
-            found.warning(&gateway_ref(name), FieldPath::new("spec.gatewayClassName"), "gateway-class-not-found", message);
+            let message =
+                format!("there is no GatewayClass {class}; the Gateway is served all the same");
+            found.warning(
+                &gateway_ref(name),
+                FieldPath::new("spec.gatewayClassName"),
+                "gateway-class-not-found",
+                message,
+            );
             Some(found)
         }
         None => None,
@@ -111,7 +134,8 @@ fn sets_by_gateway(
     for (name, set) in &resources.listener_sets {
         let parent = &set.spec.parent_ref;
         let (group, kind) = (parent.group.as_deref(), parent.kind.as_deref());
-        if group.unwrap_or(GATEWAY_GROUP) == GATEWAY_GROUP && kind.unwrap_or("Gateway") == "Gateway" {
+        if group.unwrap_or(GATEWAY_GROUP) == GATEWAY_GROUP && kind.unwrap_or("Gateway") == "Gateway"
+        {
             let namespace = parent.namespace.as_deref().unwrap_or(&name.namespace);
             let gateway = NamespacedName::new(namespace, parent.name.as_str());
             sets.entry(gateway).or_default().push((name, set));
@@ -133,8 +157,16 @@ fn detail(
 ) -> GatewayDetail {
     let object = gateway_ref(name);
     let mut all = Vec::new();
-    let own = distinct(listeners::of_gateway(gateway, &name.namespace), &object, &mut found);
-    all.extend(settle(own, &object, claims, &mut found).into_iter().map(|it| (None, it)));
+    let own = distinct(
+        listeners::of_gateway(gateway, &name.namespace),
+        &object,
+        &mut found,
+    );
+    all.extend(
+        settle(own, &object, claims, &mut found)
+            .into_iter()
+            .map(|it| (None, it)),
+    );
     let allowed = allowed_listeners(gateway, &name.namespace);
     let sets: Vec<_> = sets
         .into_iter()
@@ -142,14 +174,29 @@ fn detail(
             let admitted = allowed.allow(resources, &set_name.namespace);
             let object = set_ref(set_name);
             if admitted {
-                let listeners = distinct(listeners::of_set(set, &set_name.namespace), &object, &mut found);
+                let listeners = distinct(
+                    listeners::of_set(set, &set_name.namespace),
+                    &object,
+                    &mut found,
+                );
                 let listeners = settle(listeners, &object, claims, &mut found);
                 all.extend(listeners.into_iter().map(|it| (Some(set_name.clone()), it)));
             } else {
-                let message = format!("Gateway {name} does not allow it; see the Gateway's spec.allowedListeners");
-                found.error(&object, FieldPath::new("spec.parentRef"), "not-allowed", message);
+                let message = format!(
+                    "Gateway {name} does not allow it; see the Gateway's spec.allowedListeners"
+                );
+                found.error(
+                    &object,
+                    FieldPath::new("spec.parentRef"),
+                    "not-allowed",
+                    message,
+                );
             }
-            SetDetail { name: set_name.clone(), object: Arc::clone(set), admitted }
+            SetDetail {
+                name: set_name.clone(),
+                object: Arc::clone(set),
+                admitted,
+            }
         })
         .collect();
     unread_settings(gateway, &object, &mut found);
@@ -157,7 +204,10 @@ fn detail(
         name: name.clone(),
         created: created(&gateway.metadata),
         labels: Arc::new(gateway.metadata.labels.clone().unwrap_or_default()),
-        listeners: all.iter().map(|(set, it)| node_of(name, set.as_ref(), it)).collect(),
+        listeners: all
+            .iter()
+            .map(|(set, it)| node_of(name, set.as_ref(), it))
+            .collect(),
         listener_sets: sets.iter().map(|set| set.name.clone()).collect(),
     };
     GatewayDetail {
@@ -169,7 +219,11 @@ fn detail(
     }
 }
 
-fn node_of(gateway: &NamespacedName, set: Option<&NamespacedName>, listener: &Listener) -> ListenerNode {
+fn node_of(
+    gateway: &NamespacedName,
+    set: Option<&NamespacedName>,
+    listener: &Listener,
+) -> ListenerNode {
     ListenerNode {
         key: ListenerKey {
             gateway: gateway.clone(),
@@ -184,13 +238,26 @@ fn node_of(gateway: &NamespacedName, set: Option<&NamespacedName>, listener: &Li
 }
 
 /// Listener names are unique where they are written; the first of several counts.
-fn distinct(listeners: Vec<Listener>, object: &ObjectRef, found: &mut Diagnostics) -> Vec<Listener> {
+fn distinct(
+    listeners: Vec<Listener>,
+    object: &ObjectRef,
+    found: &mut Diagnostics,
+) -> Vec<Listener> {
     let mut names = std::collections::BTreeSet::new();
-    let (first, again): (Vec<_>, Vec<_>) =
-        listeners.into_iter().partition(|listener| names.insert(listener.name.clone()));
+    let (first, again): (Vec<_>, Vec<_>) = listeners
+        .into_iter()
+        .partition(|listener| names.insert(listener.name.clone()));
     for listener in again {
-        let message = format!("listener name {} is used twice; this one is left out", listener.name);
-        found.error(object, listener_field(&listener).child("name"), "duplicate-name", message);
+        let message = format!(
+            "listener name {} is used twice; this one is left out",
+            listener.name
+        );
+        found.error(
+            object,
+            listener_field(&listener).child("name"),
+            "duplicate-name",
+            message,
+        );
     }
     first
 }
@@ -205,13 +272,24 @@ fn settle(
     for listener in &listeners {
         let field = listener_field(listener);
         if let Some(problem) = &listener.problem {
-            let message = format!("listener {} is not served: {}", listener.name, problem.message);
+            let message = format!(
+                "listener {} is not served: {}",
+                listener.name, problem.message
+            );
             found.error(object, field.clone(), "listener-not-served", message);
         }
         if !listener.refused_kinds.is_empty() && listener.problem.is_none() {
             let kinds = listener.refused_kinds.join(", ");
-            let message = format!("listener {} does not serve {kinds} in this version of Weir", listener.name);
-            found.warning(object, field.child("allowedRoutes").child("kinds"), "kind-not-served", message);
+            let message = format!(
+                "listener {} does not serve {kinds} in this version of Weir",
+                listener.name
+            );
+            found.warning(
+                object,
+                field.child("allowedRoutes").child("kinds"),
+                "kind-not-served",
+                message,
+            );
         }
     }
     listeners
@@ -223,14 +301,18 @@ fn listener_field(listener: &Listener) -> FieldPath {
 
 /// The namespaces whose ListenerSets a Gateway takes; none unless it says so.
 fn allowed_listeners(gateway: &Gateway, namespace: &str) -> Namespaces {
-    let allowed = gateway.spec.allowed_listeners.as_ref().and_then(|it| it.namespaces.as_ref());
+    let allowed = gateway
+        .spec
+        .allowed_listeners
+        .as_ref()
+        .and_then(|it| it.namespaces.as_ref());
     let selector = allowed.and_then(|it| it.selector.as_ref());
     match allowed.and_then(|it| it.from.as_ref()) {
         Some(From::All) => Namespaces::All,
         Some(From::Same) => Namespaces::Same(namespace.to_owned()),
-        Some(From::Selector) => {
-            selector.map_or(Namespaces::None, |it| Namespaces::Selector(label_selector!(it)))
-        }
+        Some(From::Selector) => selector.map_or(Namespaces::None, |it| {
+            Namespaces::Selector(label_selector!(it))
+        }),
         Some(From::None) | None => Namespaces::None,
     }
 }
@@ -238,17 +320,41 @@ fn allowed_listeners(gateway: &Gateway, namespace: &str) -> Namespaces {
 /// Says which settings of a Gateway have no effect here.
 fn unread_settings(gateway: &Gateway, object: &ObjectRef, found: &mut Diagnostics) {
     let spec = &gateway.spec;
-    let parameters = spec.infrastructure.as_ref().and_then(|it| it.parameters_ref.as_ref());
+    let parameters = spec
+        .infrastructure
+        .as_ref()
+        .and_then(|it| it.parameters_ref.as_ref());
     let unread = [
-        (spec.addresses.as_ref().is_some_and(|it| !it.is_empty()), "addresses", "Weir listens on the address that --bind gives"),
-        (parameters.is_some(), "infrastructure.parametersRef", "what it refers to is not read"),
-        (spec.default_scope.is_some(), "defaultScope", "routes attach to the Gateways that they name"),
-        (spec.tls.is_some(), "tls", "TLS is not served by this version of Weir"),
+        (
+            spec.addresses.as_ref().is_some_and(|it| !it.is_empty()),
+            "addresses",
+            "Weir listens on the address that --bind gives",
+        ),
+        (
+            parameters.is_some(),
+            "infrastructure.parametersRef",
+            "what it refers to is not read",
+        ),
+        (
+            spec.default_scope.is_some(),
+            "defaultScope",
+            "routes attach to the Gateways that they name",
+        ),
+        (
+            spec.tls.is_some(),
+            "tls",
+            "TLS is not served by this version of Weir",
+        ),
     ];
     for (written, field, why) in unread {
         if written {
             let message = format!("spec.{field} has no effect: {why}");
-            found.warning(object, FieldPath::new("spec").child(field), "not-enforced", message);
+            found.warning(
+                object,
+                FieldPath::new("spec").child(field),
+                "not-enforced",
+                message,
+            );
         }
     }
 }

@@ -98,13 +98,17 @@ macro_rules! listeners {
             let selector = namespaces.and_then(|it| it.selector.as_ref());
             let namespaces = match namespaces.and_then(|it| it.from.as_ref()) {
                 Some($api::$from::All) => Namespaces::All,
-                Some($api::$from::Selector) => selector
-                    .map_or(Namespaces::None, |it| Namespaces::Selector(label_selector!(it))),
+                Some($api::$from::Selector) => selector.map_or(Namespaces::None, |it| {
+                    Namespaces::Selector(label_selector!(it))
+                }),
                 Some($api::$from::Same) | None => Namespaces::Same($namespace.to_owned()),
             };
             let mode = it.tls.as_ref().and_then(|tls| tls.mode.as_ref());
             let kinds = allowed.and_then(|it| it.kinds.as_ref()).map(|kinds| {
-                kinds.iter().map(|it| (it.group.as_deref(), it.kind.as_str())).collect::<Vec<_>>()
+                kinds
+                    .iter()
+                    .map(|it| (it.group.as_deref(), it.kind.as_str()))
+                    .collect::<Vec<_>>()
             });
             let possible = kinds_of(&it.protocol, mode == Some(&$api::$mode::Passthrough));
             let (kinds, refused_kinds) = split_kinds(possible, kinds.as_deref());
@@ -180,7 +184,10 @@ fn split_kinds(
     let is = |kind: &RouteKind, (group, name): &(Option<&str>, &str)| {
         group.unwrap_or(GATEWAY_GROUP) == GATEWAY_GROUP && kind.as_str() == *name
     };
-    let kinds = possible.iter().copied().filter(|kind| allowed.iter().any(|it| is(kind, it)));
+    let kinds = possible
+        .iter()
+        .copied()
+        .filter(|kind| allowed.iter().any(|it| is(kind, it)));
     let refused = allowed
         .iter()
         .filter(|it| !possible.iter().any(|kind| serves(*kind) && is(kind, it)))
@@ -199,14 +206,20 @@ fn hostname(protocol: &str, hostname: Option<&str>) -> HostMatch {
 fn problem_of(protocol: &str, port: i32, kinds: &[RouteKind]) -> Option<Problem> {
     let problem = |reason, message| Some(Problem { reason, message });
     if !(1..=65535).contains(&port) {
-        return problem(Reason::PortUnavailable, format!("port {port} is not between 1 and 65535"));
+        return problem(
+            Reason::PortUnavailable,
+            format!("port {port} is not between 1 and 65535"),
+        );
     }
     if protocol != "HTTP" {
-        let message = format!("protocol {protocol} is not served by this version of Weir, which serves HTTP");
+        let message =
+            format!("protocol {protocol} is not served by this version of Weir, which serves HTTP");
         return problem(Reason::UnsupportedProtocol, message);
     }
     if !kinds.iter().any(|kind| serves(*kind)) {
-        let message = "none of allowedRoutes.kinds is served here; this version of Weir serves HTTPRoute".to_owned();
+        let message =
+            "none of allowedRoutes.kinds is served here; this version of Weir serves HTTPRoute"
+                .to_owned();
         return problem(Reason::InvalidRouteKinds, message);
     }
     None
@@ -235,7 +248,10 @@ enum Wire {
 
 /// TCP and UDP listeners do not contend here: as long as they are not served, they take nothing from others.
 fn wire(listener: &Listener) -> Option<Wire> {
-    let contends = listener.problem.as_ref().is_none_or(|it| it.reason == Reason::UnsupportedProtocol);
+    let contends = listener
+        .problem
+        .as_ref()
+        .is_none_or(|it| it.reason == Reason::UnsupportedProtocol);
     match listener.protocol.as_str() {
         "HTTP" if contends => Some(Wire::Clear),
         "HTTPS" | "TLS" if contends => Some(Wire::Tls),
@@ -252,7 +268,9 @@ impl Claims {
         for listener in &*listeners {
             let Some(wire) = wire(listener) else { continue };
             wires.entry(listener.port).or_default().push(wire);
-            let names = same.entry((listener.port, listener.hostname.clone())).or_default();
+            let names = same
+                .entry((listener.port, listener.hostname.clone()))
+                .or_default();
             names.push(listener.name.clone());
         }
         for listener in listeners {
@@ -260,9 +278,15 @@ impl Claims {
             let port = listener.port;
             let others = &same[&(port, listener.hostname.clone())];
             let conflict = if wires[&port].iter().any(|it| *it != own) {
-                Some((Reason::ProtocolConflict, format!("port {port} is also used with another protocol here")))
+                Some((
+                    Reason::ProtocolConflict,
+                    format!("port {port} is also used with another protocol here"),
+                ))
             } else if others.len() > 1 {
-                let others: Vec<_> = others.iter().filter(|name| **name != listener.name).collect();
+                let others: Vec<_> = others
+                    .iter()
+                    .filter(|name| **name != listener.name)
+                    .collect();
                 let hostname = &listener.hostname;
                 let message = format!(
                     "port {port} with host name {hostname} is also used by listeners {others:?} here; give each its own"
@@ -277,7 +301,12 @@ impl Claims {
         }
     }
 
-    fn claim(&mut self, listener: &Listener, wire: Wire, owner: &str) -> Result<(), (Reason, String)> {
+    fn claim(
+        &mut self,
+        listener: &Listener,
+        wire: Wire,
+        owner: &str,
+    ) -> Result<(), (Reason, String)> {
         let owner = format!("listener {} of {owner}", listener.name);
         let port = self.ports.entry(listener.port).or_insert_with(|| Port {
             wire,

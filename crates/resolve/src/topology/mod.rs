@@ -116,7 +116,10 @@ impl ListenerKey {
             Some(set) => format!("{set}/{}", self.listener).into(),
             None => Arc::clone(&self.listener),
         };
-        ListenerName { gateway: self.gateway.clone(), listener }
+        ListenerName {
+            gateway: self.gateway.clone(),
+            listener,
+        }
     }
 }
 
@@ -171,7 +174,12 @@ pub(crate) fn attach(
     }
     if changes.gateways {
         for detail in memo.routes.values_mut() {
-            let again = routes::attach(&detail.node.name, detail.object.clone(), &parents, resources);
+            let again = routes::attach(
+                &detail.node.name,
+                detail.object.clone(),
+                &parents,
+                resources,
+            );
             if again != **detail {
                 *detail = Arc::new(again);
             }
@@ -183,13 +191,24 @@ pub(crate) fn attach(
     for it in memo.routes.values().flat_map(|it| &it.found) {
         found.push(it.clone());
     }
-    let ours = memo.routes.values().filter(|it| !it.node.parents.is_empty());
+    let ours = memo
+        .routes
+        .values()
+        .filter(|it| !it.node.parents.is_empty());
     let routes: Vec<_> = ours.map(Arc::clone).collect();
     let topology = Topology {
-        gateways: memo.gateways.iter().map(|it| Arc::clone(&it.node)).collect(),
+        gateways: memo
+            .gateways
+            .iter()
+            .map(|it| Arc::clone(&it.node))
+            .collect(),
         routes: routes.iter().map(|it| Arc::clone(&it.node)).collect(),
     };
-    Attachments { topology, gateways: memo.gateways.clone(), routes }
+    Attachments {
+        topology,
+        gateways: memo.gateways.clone(),
+        routes,
+    }
 }
 
 fn order(name: &NamespacedName, route: &RouteObject) -> Order {
@@ -203,9 +222,10 @@ fn reuse(now: Vec<GatewayDetail>, before: Vec<Arc<GatewayDetail>>) -> Vec<Arc<Ga
     now.into_iter()
         .map(|it| match before.get(&it.node.name) {
             Some(known) if ***known == it => Arc::clone(known),
-            Some(known) if known.node == it.node => {
-                Arc::new(GatewayDetail { node: Arc::clone(&known.node), ..it })
-            }
+            Some(known) if known.node == it.node => Arc::new(GatewayDetail {
+                node: Arc::clone(&known.node),
+                ..it
+            }),
             Some(_) | None => Arc::new(it),
         })
         .collect()

@@ -32,7 +32,9 @@ impl PartialEq for RouteObject {
             (Self::Tcp(a), Self::Tcp(b)) => Arc::ptr_eq(a, b),
             (Self::Tls(a), Self::Tls(b)) => Arc::ptr_eq(a, b),
             (Self::Udp(a), Self::Udp(b)) => Arc::ptr_eq(a, b),
-            (Self::Http(_) | Self::Grpc(_) | Self::Tcp(_) | Self::Tls(_) | Self::Udp(_), _) => false,
+            (Self::Http(_) | Self::Grpc(_) | Self::Tcp(_) | Self::Tls(_) | Self::Udp(_), _) => {
+                false
+            }
         }
     }
 }
@@ -136,7 +138,12 @@ impl RouteObject {
             }
             Self::Grpc(route) => {
                 let hostnames = route.spec.hostnames.as_deref().unwrap_or_default();
-                let rules = route.spec.rules.iter().flatten().map(|rule| rule.name.as_deref());
+                let rules = route
+                    .spec
+                    .rules
+                    .iter()
+                    .flatten()
+                    .map(|rule| rule.name.as_deref());
                 view!(RouteKind::Grpc, route, hostnames, rules.collect())
             }
             Self::Tcp(route) => {
@@ -145,7 +152,12 @@ impl RouteObject {
             }
             Self::Tls(route) => {
                 let rules = route.spec.rules.iter().map(|rule| rule.name.as_deref());
-                view!(RouteKind::Tls, route, &route.spec.hostnames, rules.collect())
+                view!(
+                    RouteKind::Tls,
+                    route,
+                    &route.spec.hostnames,
+                    rules.collect()
+                )
             }
             Self::Udp(route) => {
                 let rules = route.spec.rules.iter().map(|rule| rule.name.as_deref());
@@ -157,7 +169,11 @@ impl RouteObject {
 
 /// Names a route in findings and statuses.
 pub(crate) fn route_ref(kind: RouteKind, name: &NamespacedName) -> ObjectRef {
-    ObjectRef { group: GATEWAY_GROUP.to_owned(), kind: kind.as_str().to_owned(), name: name.clone() }
+    ObjectRef {
+        group: GATEWAY_GROUP.to_owned(),
+        kind: kind.as_str().to_owned(),
+        name: name.clone(),
+    }
 }
 
 /// The Gateways of ours and their ListenerSets by name.
@@ -170,15 +186,29 @@ pub(crate) struct Parents<'a> {
 impl<'a> Parents<'a> {
     /// An index of Gateways.
     pub(crate) fn new(gateways: &'a [Arc<GatewayDetail>]) -> Self {
-        let sets = gateways.iter().flat_map(|gateway| gateway.sets.iter().map(move |set| (&set.name, (&**gateway, set))));
-        Self { sets: sets.collect(), gateways: gateways.iter().map(|it| (&it.node.name, &**it)).collect() }
+        let sets = gateways.iter().flat_map(|gateway| {
+            gateway
+                .sets
+                .iter()
+                .map(move |set| (&set.name, (&**gateway, set)))
+        });
+        Self {
+            sets: sets.collect(),
+            gateways: gateways.iter().map(|it| (&it.node.name, &**it)).collect(),
+        }
     }
 
     fn find(&self, parent: ParentRef<'_>, name: &NamespacedName) -> Option<Parent<'a>> {
         match parent.kind {
             _ if parent.group != GATEWAY_GROUP => None,
-            "Gateway" => Some(Parent { gateway: self.gateways.get(name)?, set: None }),
-            "ListenerSet" => self.sets.get(name).map(|(gateway, set)| Parent { gateway, set: Some(set) }),
+            "Gateway" => Some(Parent {
+                gateway: self.gateways.get(name)?,
+                set: None,
+            }),
+            "ListenerSet" => self.sets.get(name).map(|(gateway, set)| Parent {
+                gateway,
+                set: Some(set),
+            }),
             _ => None,
         }
     }
@@ -198,13 +228,18 @@ pub(crate) fn attach(
 ) -> RouteDetail {
     let view = object.view();
     let reference = route_ref(view.kind, name);
-    let hostnames: Vec<_> = view.hostnames.iter().map(|it| HostMatch::parse(it)).collect();
+    let hostnames: Vec<_> = view
+        .hostnames
+        .iter()
+        .map(|it| HostMatch::parse(it))
+        .collect();
     let mut found = Diagnostics::default();
     let mut nodes = Vec::with_capacity(view.parents.len());
     let mut refusals = Vec::with_capacity(view.parents.len());
     let mut carriers: Vec<Carrier> = Vec::new();
     for (index, parent) in view.parents.iter().enumerate() {
-        let parent_name = NamespacedName::new(parent.namespace.unwrap_or(&name.namespace), parent.name);
+        let parent_name =
+            NamespacedName::new(parent.namespace.unwrap_or(&name.namespace), parent.name);
         let field = || FieldPath::new("spec.parentRefs").index(index);
         let Some(to) = parents.find(*parent, &parent_name) else {
             if is_missing(*parent, &parent_name, resources) {
@@ -215,14 +250,23 @@ pub(crate) fn attach(
         };
         let mut attachment = Attachment::default();
         for (node, listener) in to.listeners() {
-            attachment.consider(*parent, node, listener, (view.kind, &name.namespace, &hostnames), resources);
+            attachment.consider(
+                *parent,
+                node,
+                listener,
+                (view.kind, &name.namespace, &hostnames),
+                resources,
+            );
         }
         let refusal = attachment.refusal(view.kind, *parent, &to);
         if let Some(refusal) = &refusal {
             found.error(&reference, field(), "not-accepted", refusal.message.clone());
         }
         for carrier in attachment.carriers {
-            match carriers.iter_mut().find(|it| it.listener == carrier.listener) {
+            match carriers
+                .iter_mut()
+                .find(|it| it.listener == carrier.listener)
+            {
                 Some(known) => known.add(&carrier.hosts),
                 None => carriers.push(carrier),
             }
@@ -239,7 +283,12 @@ pub(crate) fn attach(
     }
     if view.default_gateways {
         let message = "spec.useDefaultGateways has no effect: name the Gateways in spec.parentRefs";
-        found.warning(&reference, FieldPath::new("spec.useDefaultGateways"), "not-enforced", message);
+        found.warning(
+            &reference,
+            FieldPath::new("spec.useDefaultGateways"),
+            "not-enforced",
+            message,
+        );
     }
     let node = RouteNode {
         kind: view.kind,
@@ -249,7 +298,13 @@ pub(crate) fn attach(
         rules: view.rules.iter().map(|name| name.map(Into::into)).collect(),
         parents: nodes,
     };
-    RouteDetail { node: Arc::new(node), refusals, carriers, found: found.into_sorted(), object }
+    RouteDetail {
+        node: Arc::new(node),
+        refusals,
+        carriers,
+        found: found.into_sorted(),
+        object,
+    }
 }
 
 /// Whether what a parentRef names is of a kind that we know and is not there.
@@ -266,7 +321,9 @@ impl Parent<'_> {
     /// The listeners that belong to what the parentRef names: a Gateway's own, or those of a ListenerSet.
     fn listeners(&self) -> impl Iterator<Item = (&ListenerNode, &Listener)> {
         let set = self.set.map(|set| &set.name);
-        self.gateway.listeners().filter(move |(node, _)| node.key.listener_set.as_ref() == set)
+        self.gateway
+            .listeners()
+            .filter(move |(node, _)| node.key.listener_set.as_ref() == set)
     }
 }
 
@@ -299,7 +356,9 @@ impl Attachment {
         (kind, namespace, hostnames): (RouteKind, &str, &[HostMatch]),
         resources: &Resources,
     ) {
-        if parent.section.is_some_and(|section| *section != *node.key.listener)
+        if parent
+            .section
+            .is_some_and(|section| *section != *node.key.listener)
             || parent.port.is_some_and(|port| port != i32::from(node.port))
         {
             return;
@@ -314,28 +373,49 @@ impl Attachment {
             return;
         }
         if let Some(problem) = &listener.problem {
-            self.not_ready.push(format!("listener {}: {}", listener.name, problem.message));
+            self.not_ready
+                .push(format!("listener {}: {}", listener.name, problem.message));
         }
         self.carried.push((node.key.clone(), hosts.clone()));
         let served = node.programmed && serves(kind);
-        self.carriers.push(Carrier { listener: node.key.clone(), hosts, served });
+        self.carriers.push(Carrier {
+            listener: node.key.clone(),
+            hosts,
+            served,
+        });
     }
 
     fn refusal(&self, kind: RouteKind, parent: ParentRef<'_>, to: &Parent<'_>) -> Option<Refusal> {
         let (reason, message) = if to.set.is_some_and(|set| !set.admitted) {
-            ("NoMatchingParent", format!("the Gateway does not allow ListenerSet {}", parent.name))
+            (
+                "NoMatchingParent",
+                format!("the Gateway does not allow ListenerSet {}", parent.name),
+            )
         } else if !self.selected {
             ("NoMatchingParent", no_such_section(parent))
         } else if self.allowed.is_empty() {
-            let message = format!("no listener of {} {} allows {kind}s of this namespace", parent.kind, parent.name);
+            let message = format!(
+                "no listener of {} {} allows {kind}s of this namespace",
+                parent.kind, parent.name
+            );
             ("NotAllowedByListeners", message)
         } else if !serves(kind) {
-            let message = format!("this version of Weir does not serve {kind}; it serves HTTPRoute");
+            let message =
+                format!("this version of Weir does not serve {kind}; it serves HTTPRoute");
             ("UnsupportedValue", message)
         } else if self.carried.is_empty() {
-            ("NoMatchingListenerHostname", "no host name of the route is one of the listeners'".to_owned())
+            (
+                "NoMatchingListenerHostname",
+                "no host name of the route is one of the listeners'".to_owned(),
+            )
         } else if self.carriers.iter().all(|it| !it.served) {
-            ("NoReadyListeners", format!("no listener of the parent is served: {}", self.not_ready.join("; ")))
+            (
+                "NoReadyListeners",
+                format!(
+                    "no listener of the parent is served: {}",
+                    self.not_ready.join("; ")
+                ),
+            )
         } else {
             return None;
         };
@@ -344,9 +424,17 @@ impl Attachment {
 }
 
 fn no_such_section(parent: ParentRef<'_>) -> String {
-    let ParentRef { kind, name, section, port, .. } = parent;
+    let ParentRef {
+        kind,
+        name,
+        section,
+        port,
+        ..
+    } = parent;
     match (section, port) {
-        (Some(section), Some(port)) => format!("{kind} {name} has no listener {section} with port {port}"),
+        (Some(section), Some(port)) => {
+            format!("{kind} {name} has no listener {section} with port {port}")
+        }
         (Some(section), None) => format!("{kind} {name} has no listener {section}"),
         (None, Some(port)) => format!("{kind} {name} has no listener with port {port}"),
         (None, None) => format!("{kind} {name} has no listeners"),

@@ -12,13 +12,26 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// Whether labels fulfil a selector. An empty selector means everything; one that cannot be read means nothing.
 pub fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let LabelSelector { match_labels, match_expressions } = selector;
-    match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value))
-        && match_expressions.iter().flatten().all(|it| fulfils(it, labels))
+    let LabelSelector {
+        match_labels,
+        match_expressions,
+    } = selector;
+    match_labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key) == Some(value))
+        && match_expressions
+            .iter()
+            .flatten()
+            .all(|it| fulfils(it, labels))
 }
 
 fn fulfils(requirement: &LabelSelectorRequirement, labels: &BTreeMap<String, String>) -> bool {
-    let LabelSelectorRequirement { key, operator, values } = requirement;
+    let LabelSelectorRequirement {
+        key,
+        operator,
+        values,
+    } = requirement;
     let values = values.as_deref().unwrap_or_default();
     let value = labels.get(key);
     match operator.as_str() {
@@ -32,9 +45,15 @@ fn fulfils(requirement: &LabelSelectorRequirement, labels: &BTreeMap<String, Str
 
 /// The labels of a namespace. One without an object has the label with its name and no other.
 pub fn namespace_labels(resources: &Resources, namespace: &str) -> BTreeMap<String, String> {
-    let object = resources.namespaces.get(&NamespacedName::new("", namespace));
-    let mut labels = object.and_then(|it| it.metadata.labels.clone()).unwrap_or_default();
-    labels.entry(NAMESPACE_NAME.to_owned()).or_insert_with(|| namespace.to_owned());
+    let object = resources
+        .namespaces
+        .get(&NamespacedName::new("", namespace));
+    let mut labels = object
+        .and_then(|it| it.metadata.labels.clone())
+        .unwrap_or_default();
+    labels
+        .entry(NAMESPACE_NAME.to_owned())
+        .or_insert_with(|| namespace.to_owned());
     labels
 }
 
@@ -76,14 +95,15 @@ mod tests {
     #[test]
     fn expressions_and_labels_must_all_hold() {
         let labels = BTreeMap::from([("tier".to_owned(), "edge".to_owned())]);
-        let expression = |operator: &str, key: &str, values: &[&str]| {
-            serde_json::json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]})
-        };
+        let expression = |operator: &str, key: &str, values: &[&str]| serde_json::json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]});
         let cases = [
             (serde_json::json!({}), true),
             (serde_json::json!({"matchLabels": {"tier": "edge"}}), true),
             (serde_json::json!({"matchLabels": {"tier": "core"}}), false),
-            (serde_json::json!({"matchLabels": {"tier": "edge", "env": "prod"}}), false),
+            (
+                serde_json::json!({"matchLabels": {"tier": "edge", "env": "prod"}}),
+                false,
+            ),
             (expression("In", "tier", &["core", "edge"]), true),
             (expression("In", "tier", &["core"]), false),
             (expression("In", "tier", &[]), false),
@@ -98,21 +118,28 @@ mod tests {
             (expression("Like", "tier", &["edge"]), false),
         ];
         for (value, expected) in cases {
-            assert_eq!(matches(&selector(value.clone()), &labels), expected, "{value}");
+            assert_eq!(
+                matches(&selector(value.clone()), &labels),
+                expected,
+                "{value}"
+            );
         }
     }
 
     #[test]
     fn a_namespace_is_known_by_its_name_even_without_an_object() {
         let mut resources = Resources::default();
-        let named = |name: &str| selector(serde_json::json!({"matchLabels": {NAMESPACE_NAME: name}}));
+        let named =
+            |name: &str| selector(serde_json::json!({"matchLabels": {NAMESPACE_NAME: name}}));
         assert!(Namespaces::Selector(named("shop")).allow(&resources, "shop"));
         assert!(!Namespaces::Selector(named("shop")).allow(&resources, "blog"));
         let object = serde_json::json!({"metadata": {"name": "shop", "labels": {"env": "prod"}}});
-        resources
-            .namespaces
-            .insert(NamespacedName::new("", "shop"), Arc::new(serde_json::from_value(object).unwrap()));
-        let prod = selector(serde_json::json!({"matchLabels": {"env": "prod", NAMESPACE_NAME: "shop"}}));
+        resources.namespaces.insert(
+            NamespacedName::new("", "shop"),
+            Arc::new(serde_json::from_value(object).unwrap()),
+        );
+        let prod =
+            selector(serde_json::json!({"matchLabels": {"env": "prod", NAMESPACE_NAME: "shop"}}));
         assert!(Namespaces::Selector(prod.clone()).allow(&resources, "shop"));
         assert!(!Namespaces::Selector(prod).allow(&resources, "blog"));
     }
