@@ -1,0 +1,204 @@
+//! The conformance cases: what the reference implementation says to the same resources, one test per case.
+//!
+//! The cases lie in `$WEIR_SHARED/conformance`, or in `shared/conformance` beside the checkout; without them the test is
+//! ignored. They reach the engine without admission, as the reference's own tests do. Only `policies` is compared here:
+//! the statuses, letter for letter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+use weir_plan::{Feature, Support};
+use weir_resolve::status::PolicyAncestorStatus;
+use weir_resolve::{Context, Memo, Object, Resources};
+
+const CONTROLLER: &str = "gateway.envoyproxy.io/gatewayclass-controller";
+/// What follows is worded by the library that reads regular expressions.
+const FREE_WORDING: &str = "error parsing regexp:";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let folder = folder();
+    let trials = match cases(&folder) {
+        Ok(cases) => cases.into_iter().map(trial).collect(),
+        Err(reason) => {
+            let text = format!("conformance ({}: {reason})", folder.display());
+            vec![Trial::test(text, || Ok(())).with_ignored_flag(true)]
+        }
+    };
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn folder() -> PathBuf {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    std::env::var_os("WEIR_SHARED")
+        .map_or_else(beside, PathBuf::from)
+        .join("conformance")
+}
+
+fn cases(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut cases = Vec::new();
+    for entry in std::fs::read_dir(folder.join("policy"))? {
+        let case = entry?.path();
+        if case.join("input.yaml").is_file() {
+            cases.push(case);
+        }
+    }
+    cases.sort();
+    Ok(cases)
+}
+
+fn trial(case: PathBuf) -> Trial {
+    let name = case
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    Trial::test(format!("policies::{name}"), move || policies(&case))
+}
+
+fn policies(case: &Path) -> Result<(), Failed> {
+    let resources = resources(&case.join("input.yaml"))?;
+    let context = Context {
+        controller_name: CONTROLLER.to_owned(),
+        every_class: false,
+        support: |_: Feature| Support::Full,
+        allow_unenforced: false,
+        allow_loopback: true,
+    };
+    let resolution = weir_resolve::resolve(&resources, &context, &mut Memo::default());
+    let expected = expected(&documents(&case.join("expect.yaml"))?)?;
+    let mut actual = BTreeMap::new();
+    for (name, ancestors) in &resolution.statuses.policies {
+        actual.insert(
+            name.to_string(),
+            ancestors.iter().map(said).collect::<BTreeSet<_>>(),
+        );
+    }
+    compare(&expected, &actual)
+}
+
+/// What each policy is told: for each ancestor its text, followed by the conditions in their order.
+type Told = BTreeMap<String, BTreeSet<Vec<String>>>;
+
+fn compare(expected: &Told, actual: &Told) -> Result<(), Failed> {
+    let none = BTreeSet::new();
+    let mut differences = String::new();
+    for policy in expected
+        .keys()
+        .chain(actual.keys())
+        .collect::<BTreeSet<_>>()
+    {
+        let (expected, actual) = (
+            expected.get(policy).unwrap_or(&none),
+            actual.get(policy).unwrap_or(&none),
+        );
+        for (sign, ancestors) in [
+            ("missing", expected - actual),
+            ("surplus", actual - expected),
+        ] {
+            for ancestor in ancestors {
+                differences += &format!("{policy}: {sign}\n    {}\n", ancestor.join("\n      "));
+            }
+        }
+    }
+    if differences.is_empty() {
+        Ok(())
+    } else {
+        Err(differences.into())
+    }
+}
+
+fn said(status: &PolicyAncestorStatus) -> Vec<String> {
+    let PolicyAncestorStatus {
+        ancestor_ref,
+        controller_name: _,
+        conditions,
+    } = status;
+    let section = ancestor_ref.section_name.as_deref();
+    let namespace = ancestor_ref.namespace.as_deref().unwrap_or_default();
+    let mut lines = vec![ancestor(
+        &ancestor_ref.kind,
+        namespace,
+        &ancestor_ref.name,
+        section,
+    )];
+    lines.extend(conditions.iter().map(|it| {
+        condition(
+            &it.r#type,
+            &format!("{:?}", it.status),
+            &it.reason,
+            &it.message,
+        )
+    }));
+    lines
+}
+
+fn expected(documents: &[Value]) -> Result<Told, Failed> {
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    let [document] = documents else {
+        return Err("expect.yaml is not one document".into());
+    };
+    let mut told = Told::new();
+    for policy in list(document, "policies") {
+        let mut ancestors = BTreeSet::new();
+        for status in list(&policy, "ancestors") {
+            let reference = &status["ancestorRef"];
+            let section = reference["sectionName"].as_str();
+            let (kind, name) = (text(reference, "kind"), text(reference, "name"));
+            let mut lines = vec![ancestor(
+                &kind,
+                &text(reference, "namespace"),
+                &name,
+                section,
+            )];
+            lines.extend(list(&status, "conditions").iter().map(|it| {
+                condition(
+                    &text(it, "type"),
+                    &text(it, "status"),
+                    &text(it, "reason"),
+                    &text(it, "message"),
+                )
+            }));
+            ancestors.insert(lines);
+        }
+        told.insert(
+            format!("{}/{}", text(&policy, "namespace"), text(&policy, "name")),
+            ancestors,
+        );
+    }
+    Ok(told)
+}
+
+fn ancestor(kind: &str, namespace: &str, name: &str, section: Option<&str>) -> String {
+    format!("{kind} {namespace}/{name}#{}", section.unwrap_or_default())
+}
+
+fn condition(r#type: &str, status: &str, reason: &str, message: &str) -> String {
+    let message = message
+        .split_once(FREE_WORDING)
+        .map_or(message, |(before, _)| before);
+    format!("{type}={status} {reason}: {message}")
+}
+
+fn resources(path: &Path) -> Result<Resources, Failed> {
+    let mut resources = Resources::default();
+    for document in documents(path)? {
+        let (object, _warnings) =
+            Object::read_unadmitted(document).map_err(|found| format!("{found:?}"))?;
+        if let Some(object) = object {
+            resources.insert(object);
+        }
+    }
+    Ok(resources)
+}
+
+fn documents(path: &Path) -> Result<Vec<Value>, Failed> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Ok(serde_saphyr::from_multiple(&text)
+        .map_err(|error| format!("cannot parse {}: {error}", path.display()))?)
+}
