@@ -193,15 +193,9 @@ impl Report<'_> {
                 "This policy is being overridden by other backendTrafficPolicy for these route rules: [{}]",
                 rules.join(" ")
             );
-            refs.iter().for_each(|it| {
-                self.ancestors[id].set(
-                    it,
-                    "Overridden",
-                    ConditionStatus::True,
-                    "Overridden",
-                    &message,
-                )
-            });
+            for it in &refs {
+                self.ancestors[id].conditions(it, vec![("Overridden", message.clone())]);
+            }
         }
     }
 

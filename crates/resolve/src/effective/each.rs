@@ -26,9 +26,13 @@ use crate::topology::{ListenerKey, RouteNode, Topology};
 #[derive(Debug, Default)]
 pub(crate) struct EffectiveMemo {
     lowered: BTreeMap<[usize; 2], Remembered<Lowered>>,
-    applied: BTreeMap<Vec<usize>, (Option<Arc<Lowered>>, Remembered<Applied>)>,
+    /// By all policies of a chain, with what those in force came to.
+    applied: BTreeMap<Vec<usize>, (Came, Remembered<Applied>)>,
     none: Option<Arc<Applied>>,
 }
+
+/// What the policies in force come to, where there are any.
+type Came = Option<Arc<Lowered>>;
 
 #[derive(Clone, Debug)]
 struct Remembered<T> {
@@ -212,9 +216,7 @@ impl Work<'_> {
                 alive.push(Arc::clone(&policies[id].policy));
             }
         }
-        let same = |of: &Option<Arc<Lowered>>| {
-            of.as_ref().map(Arc::as_ptr) == lowered.as_ref().map(Arc::as_ptr)
-        };
+        let same = |of: &Came| of.as_ref().map(Arc::as_ptr) == lowered.as_ref().map(Arc::as_ptr);
         let remembered = self.old.applied.remove(&key).filter(|(of, _)| same(of));
         let of = lowered.clone();
         let (_, remembered) = self.new.applied.entry(key).or_insert_with(|| {

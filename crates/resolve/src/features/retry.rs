@@ -235,10 +235,10 @@ fn lower_back_off(
     let max = found.duration(FEATURE, max_field, "MaxInterval", max_interval.as_ref());
     match (base, max) {
         (Some(base), _) if base.is_zero() => {
-            found.add(FEATURE, base_field, "baseInterval cannot be set to 0s")
+            found.add(FEATURE, base_field, "baseInterval cannot be set to 0s");
         }
         (_, Some(max)) if max.is_zero() => {
-            found.add(FEATURE, max_field, "maxInterval cannot be set to 0s")
+            found.add(FEATURE, max_field, "maxInterval cannot be set to 0s");
         }
         (Some(base), Some(max)) if max < base => {
             found.add(

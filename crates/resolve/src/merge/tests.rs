@@ -407,7 +407,12 @@ fn leaves(value: &Value, path: &FieldPath, found: &mut Vec<FieldPath>) {
                 .for_each(|(index, value)| leaves(value, &path.index(index), found));
         }
         _ if path.as_str().is_empty() => {}
-        _ => found.push(path.clone()),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => found.push(path.clone()),
     }
 }
 

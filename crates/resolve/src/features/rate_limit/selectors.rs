@@ -68,11 +68,12 @@ pub(super) fn lower(
             );
             match value.parse::<IpNet>() {
                 Ok(cidr) => {
+                    let cidr = cidr.trunc();
                     matches.source_cidr = Some(CidrMatch {
-                        cidr: cidr.trunc(),
+                        cidr,
                         distinct,
                         invert,
-                    })
+                    });
                 }
                 Err(_) => {
                     let text =

@@ -34,7 +34,7 @@ fn limit(requests: u32, unit: &str) -> Value {
     json!({"requests": requests, "unit": unit})
 }
 
-fn selected(selectors: Value) -> Value {
+fn selected(selectors: &Value) -> Value {
     json!({"global": {"rules": [{"clientSelectors": selectors, "limit": limit(1, "Second")}]}})
 }
 
@@ -115,7 +115,7 @@ fn the_deprecated_type_leaves_one_half() {
 
 #[test]
 fn of_several_selectors_the_last_path_and_range_count() {
-    let (plan, message) = lowered(selected(json!([
+    let (plan, message) = lowered(selected(&json!([
         {"path": {"value": "/a"}, "sourceCIDR": {"value": "10.1.2.3/8"}, "headers": [{"name": "X-One", "value": "1"}]},
         {"path": {"type": "Exact", "value": "/b", "invert": true}, "sourceCIDR": {"type": "Distinct", "value": "::/0"}, "headers": [{"name": "x-two", "type": "Distinct"}]},
         {"queryParams": [{"name": "q", "type": "RegularExpression", "value": "a|b"}]},
@@ -138,8 +138,8 @@ fn of_several_selectors_the_last_path_and_range_count() {
 
 #[test]
 fn faults() {
-    let header = |header: Value| selected(json!([{"headers": [header]}]));
-    let query = |param: Value| selected(json!([{"queryParams": [param]}]));
+    let header = |header: Value| selected(&json!([{"headers": [header]}]));
+    let query = |param: Value| selected(&json!([{"queryParams": [param]}]));
     let local = |rules: Value| json!({"local": {"rules": rules}});
     for (spec, expected) in [
         (json!({"type": "Both"}), "invalid rateLimit type: Both."),
@@ -162,7 +162,7 @@ fn faults() {
             "local rateLimit rule limit unit must be a multiple of the default limit unit.",
         ),
         (
-            selected(json!([{"headers": [], "methods": []}])),
+            selected(&json!([{"headers": [], "methods": []}])),
             "unable to translate rateLimit. At least one of the header or method or path or sourceCIDR or queryParameters must be specified.",
         ),
         (
@@ -210,11 +210,11 @@ fn faults() {
             "unable to translate rateLimit.Value is not applicable for distinct query parameter match type.",
         ),
         (
-            selected(json!([{"path": {"type": "Suffix"}}])),
+            selected(&json!([{"path": {"type": "Suffix"}}])),
             "unable to translate rateLimit: invalid path type.",
         ),
         (
-            selected(json!([{"sourceCIDR": {"value": "10.0.0.0"}}])),
+            selected(&json!([{"sourceCIDR": {"value": "10.0.0.0"}}])),
             "unable to translate rateLimit: invalid CIDR address: 10.0.0.0.",
         ),
         (
