@@ -3,12 +3,20 @@
 //! The layers (guards, counts, time limits, replay) are parts of one struct rather than wrappers around each other, so
 //! that a body costs no allocation of its own unless something is held by it.
 
+mod upload;
+
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+
+use crate::exchange::Exchange;
+use crate::features::timeout::Expired;
+use crate::flags::Flag;
+pub(crate) use upload::Upload;
 
 /// A body on its way to a client or to an endpoint.
 #[derive(Default)]
@@ -16,6 +24,8 @@ pub struct Body {
     source: Source,
     /// Dropped when the body has ended.
     guard: Option<Box<dyn Send>>,
+    /// The exchange that ends with this body, which is that of a response to a client.
+    exchange: Option<Box<Exchange>>,
 }
 
 #[derive(Default)]
@@ -24,6 +34,7 @@ enum Source {
     Empty,
     Full(Bytes),
     Incoming(Incoming),
+    Upload(upload::Attempt),
 }
 
 /// Why a body broke off.
@@ -32,35 +43,48 @@ pub enum BodyError {
     /// The connection that it came over failed, or carried something that is no body.
     #[error("the body broke off: {0}")]
     Peer(#[from] hyper::Error),
+    /// The client's request broke off.
+    #[error("the request's body broke off")]
+    Client,
+    /// Another attempt took its place.
+    #[error("the attempt was given up")]
+    GivenUp,
+    /// A time limit passed.
+    #[error("a time limit passed: {0}")]
+    Expired(&'static str),
 }
 
 impl Body {
     /// No body.
     pub const fn empty() -> Self {
-        Self {
-            source: Source::Empty,
-            guard: None,
-        }
+        Self::of(Source::Empty)
     }
 
     /// This body, whole.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        Self {
-            source: if bytes.is_empty() {
-                Source::Empty
-            } else {
-                Source::Full(bytes)
-            },
-            guard: None,
+        if bytes.is_empty() {
+            Self::empty()
+        } else {
+            Self::of(Source::Full(bytes))
         }
     }
 
     /// What a connection brings.
     pub const fn incoming(incoming: Incoming) -> Self {
+        Self::of(Source::Incoming(incoming))
+    }
+
+    /// A client's body for the next attempt. None: it cannot be sent again.
+    pub(crate) fn attempt(upload: &Arc<Upload>) -> Option<Self> {
+        upload.attempt().map(|it| Self::of(Source::Upload(it)))
+    }
+
+    const fn of(source: Source) -> Self {
         Self {
-            source: Source::Incoming(incoming),
+            source,
             guard: None,
+            exchange: None,
         }
     }
 
@@ -72,6 +96,49 @@ impl Body {
         });
         self
     }
+
+    /// The body of the response that ends an exchange: counted, held to its time limits, and logged at its end.
+    /// `bodiless`: the client gets only the head, whatever the body is.
+    pub(crate) fn ending(mut self, mut exchange: Box<Exchange>, bodiless: bool) -> Self {
+        exchange.delivered = bodiless || self.is_end_stream();
+        self.exchange = Some(exchange);
+        self
+    }
+
+    fn poll_source(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.source = Source::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Source::Incoming(incoming) => Pin::new(incoming)
+                .poll_frame(cx)
+                .map(|polled| polled.map(|frame| frame.map_err(BodyError::Peer))),
+            Source::Upload(attempt) => attempt.poll_frame(cx),
+        }
+    }
+
+    /// Nothing moves; a time limit may pass meanwhile.
+    fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        let Some(exchange) = &mut self.exchange else {
+            return Poll::Pending;
+        };
+        exchange.poll_expired(None, cx).map(|expired: Expired| {
+            exchange.broke_off(expired.flag(), expired.details());
+            BodyError::Expired(expired.details())
+        })
+    }
+
+    /// Lets go of all that was held for the body.
+    fn end(&mut self) {
+        self.guard = None;
+        self.exchange = None;
+    }
 }
 
 impl std::fmt::Debug for Body {
@@ -80,6 +147,7 @@ impl std::fmt::Debug for Body {
             Source::Empty => "Empty",
             Source::Full(_) => "Full",
             Source::Incoming(_) => "Incoming",
+            Source::Upload(_) => "Upload",
         };
         f.debug_tuple("Body").field(&kind).finish()
     }
@@ -94,26 +162,44 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let polled = match &mut this.source {
-            Source::Empty => Poll::Ready(None),
-            Source::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
-                this.source = Source::Empty;
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
+        match this.poll_source(cx) {
+            Poll::Pending => match this.poll_limits(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(error) => {
+                    this.source = Source::Empty;
+                    this.end();
+                    Poll::Ready(Some(Err(error)))
+                }
+            },
+            Poll::Ready(Some(Ok(frame))) => {
+                let ended = this.is_end_stream();
+                if let Some(exchange) = &mut this.exchange {
+                    exchange.moved(frame.data_ref().map_or(0, Bytes::len));
+                    exchange.delivered = ended;
+                }
+                if ended {
+                    this.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
             }
-            Source::Incoming(incoming) => Pin::new(incoming)
-                .poll_frame(cx)
-                .map(|polled| polled.map(|frame| frame.map_err(BodyError::Peer))),
-        };
-        let ended = match &polled {
-            Poll::Pending => false,
-            Poll::Ready(None | Some(Err(_))) => true,
-            Poll::Ready(Some(Ok(_))) => this.is_end_stream(),
-        };
-        if ended {
-            this.guard = None;
+            Poll::Ready(Some(Err(error))) => {
+                if let Some(exchange) = &mut this.exchange {
+                    exchange.broke_off(
+                        Some(Flag::UpstreamConnectionTermination),
+                        "upstream_reset_after_response_started{connection_termination}",
+                    );
+                }
+                this.end();
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => {
+                if let Some(exchange) = &mut this.exchange {
+                    exchange.delivered = true;
+                }
+                this.end();
+                Poll::Ready(None)
+            }
         }
-        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -121,6 +207,7 @@ impl HttpBody for Body {
             Source::Empty => true,
             Source::Full(_) => false,
             Source::Incoming(incoming) => incoming.is_end_stream(),
+            Source::Upload(attempt) => attempt.is_end_stream(),
         }
     }
 
@@ -129,6 +216,7 @@ impl HttpBody for Body {
             Source::Empty => SizeHint::with_exact(0),
             Source::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Incoming(incoming) => incoming.size_hint(),
+            Source::Upload(attempt) => attempt.size_hint(),
         }
     }
 }

@@ -2,12 +2,28 @@
 //!
 //! One thread per worker, each with its own runtime; policy state is per process. It knows no Kubernetes.
 
+mod access_log;
 pub mod body;
+mod cluster;
+mod connection;
+mod exchange;
+mod features;
+mod flags;
+mod forward;
+mod headers;
+mod listener;
+pub mod metrics;
 pub mod options;
 mod path;
 mod pattern;
+mod rejection;
+mod request;
+mod rewrite;
 pub mod router;
 pub mod support;
+mod table;
+mod upstream;
+mod worker;
 
 pub use options::{AccessLogTarget, Limits, Options};
 pub use router::{Found, Router};

@@ -82,7 +82,7 @@ pub(crate) struct LookedUp<'a, S> {
 impl Router {
     /// Compiles a plan.
     pub fn new(plan: &Plan) -> Self {
-        Self::build(plan, None, &mut Patterns::default(), &mut |_, _, _| ())
+        Self::build(plan, None, &mut Patterns::default(), &mut |_, _, _, _| ())
     }
 
     /// The route that a request on a port takes. The host is the request's `Host` or `:authority`; the path is brought
@@ -119,7 +119,7 @@ impl Router {
 
 /// Makes what is kept with a route, from what the previous plan kept with the route of that name.
 pub(crate) type MakeState<'a, S> =
-    dyn FnMut(&Arc<Listener>, &Arc<Route>, Option<&Arc<Entry<S>>>) -> S + 'a;
+    dyn FnMut(&Arc<Listener>, &Arc<Route>, Option<&Arc<Entry<S>>>, &mut Patterns) -> S + 'a;
 
 impl<S> Router<S> {
     /// Compiles a plan. What is the same `Arc` as in the previous plan is taken over as it is, state included; `state`
@@ -202,7 +202,7 @@ impl<S> ListenerTable<S> {
                             _ => Arc::new(Entry {
                                 route: Arc::clone(route),
                                 matcher: Matcher::new(&route.matches, patterns),
-                                state: state(listener, route, known),
+                                state: state(listener, route, known, patterns),
                             }),
                         }
                     });

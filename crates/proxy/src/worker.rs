@@ -11,8 +11,11 @@ use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 use weir_limiter::Clock;
 
+use crate::access_log::AccessLog;
 use crate::cluster::ClusterRegistry;
+use crate::features::rate_limit::GlobalStore;
 use crate::listener::{self, Downstream, Ports};
+use crate::metrics::Metrics;
 use crate::options::Limits;
 use crate::table::RoutingTable;
 
@@ -28,6 +31,12 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Bounds on what comes from outside.
     pub(crate) limits: Limits,
+    /// Where requests are logged.
+    pub(crate) access_log: AccessLog,
+    /// What listeners, rules and limits count.
+    pub(crate) metrics: Metrics,
+    /// Where global limits are counted.
+    pub(crate) global: GlobalStore,
 }
 
 /// One of the threads that serve requests, seen from inside.

@@ -118,7 +118,7 @@ fn what_did_not_change_is_taken_over() {
             plan,
             previous,
             &mut Patterns::default(),
-            &mut |_, route, known| {
+            &mut |_, route, known, _| {
                 count += 1;
                 made.push((route.name.to_string(), known.map(|it| it.state)));
                 count

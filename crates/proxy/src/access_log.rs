@@ -1,0 +1,253 @@
+//! The access log: one JSON object per request and line, written by a thread of its own.
+//!
+//! Workers write lines into a buffer each. The writer empties them a hundred times a second at most. Lines that find
+//! their buffer full are dropped and counted: a slow disk or pipe never holds a request up.
+
+mod line;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::exchange::Exchange;
+use crate::options::AccessLogTarget;
+
+/// Bytes that wait in the buffer of a worker at most.
+const BUFFER: usize = 1 << 20;
+/// How long the writer rests after writing, so that lines are written together.
+const REST: Duration = Duration::from_millis(10);
+
+/// Where requests are logged. Dropping it writes what is left.
+#[derive(Debug)]
+pub(crate) struct AccessLog {
+    buffers: Option<Arc<Buffers>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Buffers {
+    of_workers: Box<[Mutex<Vec<u8>>]>,
+    /// Whether lines wait, or the log is to end.
+    wake: Mutex<Wake>,
+    woken: Condvar,
+    /// Whether the writer waits to be woken.
+    resting: AtomicBool,
+    dropped: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wake {
+    Nothing,
+    Lines,
+    End,
+}
+
+impl AccessLog {
+    /// Opens the log for so many workers.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or the writer's thread not be started.
+    pub(crate) fn open(target: &AccessLogTarget, workers: usize) -> std::io::Result<Self> {
+        let sink: Box<dyn Write + Send> = match target {
+            AccessLogTarget::Off => {
+                return Ok(Self {
+                    buffers: None,
+                    writer: None,
+                });
+            }
+            AccessLogTarget::Stdout => Box::new(std::io::stdout()),
+            AccessLogTarget::File(path) => {
+                Box::new(OpenOptions::new().create(true).append(true).open(path)?)
+            }
+        };
+        Self::writing_to(sink, workers)
+    }
+
+    fn writing_to(mut sink: Box<dyn Write + Send>, workers: usize) -> std::io::Result<Self> {
+        let buffers = Arc::new(Buffers {
+            of_workers: (0..workers).map(|_| Mutex::default()).collect(),
+            wake: Mutex::new(Wake::Nothing),
+            woken: Condvar::new(),
+            resting: AtomicBool::new(false),
+            dropped: AtomicU64::new(0),
+        });
+        let read = Arc::clone(&buffers);
+        let writer = std::thread::Builder::new()
+            .name("weir-access-log".to_owned())
+            .spawn(move || {
+                while read.write_to(&mut sink) {
+                    std::thread::sleep(REST);
+                }
+            })?;
+        Ok(Self {
+            buffers: Some(buffers),
+            writer: Some(writer),
+        })
+    }
+
+    /// Whether anything is logged, so that nothing need be remembered for it otherwise.
+    pub(crate) const fn is_on(&self) -> bool {
+        self.buffers.is_some()
+    }
+
+    /// Logs a request that has ended, from a worker.
+    pub(crate) fn log(
+        &self,
+        worker: usize,
+        exchange: &Exchange,
+        received: u64,
+        duration: Duration,
+    ) {
+        if let Some(buffers) = &self.buffers {
+            buffers.append(worker, |line| {
+                line::write(line, exchange, received, duration)
+            });
+        }
+    }
+
+    /// Lines dropped so far.
+    pub(crate) fn dropped(&self) -> u64 {
+        let buffers = self.buffers.as_ref();
+        buffers.map_or(0, |buffers| buffers.dropped.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        if let Some(buffers) = &self.buffers {
+            buffers.wake_writer(Wake::End);
+        }
+        if let Some(writer) = self.writer.take() {
+            // A panic of the writer has been reported already.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Buffers {
+    fn append(&self, worker: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut buffer = self.of_workers[worker % self.of_workers.len()].lock();
+        if buffer.len() >= BUFFER {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        write(&mut buffer);
+        drop(buffer);
+        if self.resting.swap(false, Ordering::AcqRel) {
+            self.wake_writer(Wake::Lines);
+        }
+    }
+
+    fn wake_writer(&self, why: Wake) {
+        let mut wake = self.wake.lock();
+        if *wake != Wake::End {
+            *wake = why;
+        }
+        self.woken.notify_one();
+    }
+
+    /// Waits for lines and writes them; false when the log has ended.
+    fn write_to(&self, sink: &mut dyn Write) -> bool {
+        let mut wake = self.wake.lock();
+        self.resting.store(true, Ordering::Release);
+        // A line may have come just before.
+        while *wake == Wake::Nothing && self.of_workers.iter().all(|it| it.lock().is_empty()) {
+            self.woken.wait(&mut wake);
+        }
+        self.resting.store(false, Ordering::Release);
+        let goes_on = *wake != Wake::End;
+        if goes_on {
+            *wake = Wake::Nothing;
+        }
+        drop(wake);
+        let mut lines = Vec::new();
+        for buffer in &self.of_workers {
+            lines.clear();
+            std::mem::swap(&mut lines, &mut *buffer.lock());
+            if let Err(error) = sink.write_all(&lines).and_then(|()| sink.flush()) {
+                tracing::error!(%error, "the access log cannot be written");
+            }
+        }
+        goes_on
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A place to write to that holds the writer up until it is told otherwise.
+    #[derive(Clone, Default)]
+    struct Sink {
+        written: Arc<Mutex<Vec<u8>>>,
+        gate: Arc<Mutex<()>>,
+    }
+
+    impl Write for Sink {
+        fn write(&mut self, lines: &[u8]) -> std::io::Result<usize> {
+            let _gate = self.gate.lock();
+            self.written.lock().extend_from_slice(lines);
+            Ok(lines.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn append(log: &AccessLog, worker: usize, line: &[u8]) {
+        let buffers = log.buffers.as_ref().unwrap();
+        buffers.append(worker, |buffer| buffer.extend_from_slice(line));
+    }
+
+    #[test]
+    fn every_line_of_every_worker_is_written_in_the_end() {
+        let sink = Sink::default();
+        let log = AccessLog::writing_to(Box::new(sink.clone()), 3).unwrap();
+        std::thread::scope(|scope| {
+            for worker in 0..3 {
+                let log = &log;
+                scope.spawn(move || {
+                    for n in 0..500 {
+                        append(log, worker, format!("{worker} {n}\n").as_bytes());
+                    }
+                });
+            }
+        });
+        drop(log);
+        let written = String::from_utf8(sink.written.lock().clone()).unwrap();
+        for worker in ["0", "1", "2"] {
+            let lines = written.lines().filter_map(|line| line.split_once(' '));
+            let of_worker = lines
+                .filter(|(it, _)| *it == worker)
+                .map(|(_, n)| n.parse().unwrap());
+            assert_eq!(
+                of_worker.collect::<Vec<u32>>(),
+                (0..500).collect::<Vec<_>>()
+            );
+        }
+    }
+
+    #[test]
+    fn a_slow_log_drops_lines_and_counts_them() {
+        let sink = Sink::default();
+        let held = sink.gate.lock();
+        let log = AccessLog::writing_to(Box::new(sink.clone()), 1).unwrap();
+        let line = vec![b'x'; BUFFER / 4];
+        // The writer may have taken some of the lines before it was held up.
+        for _ in 0..12 {
+            append(&log, 0, &line);
+        }
+        assert!(log.dropped() >= 3, "{}", log.dropped());
+        drop(held);
+        let dropped = log.dropped();
+        drop(log);
+        let written = sink.written.lock().len() as u64;
+        assert_eq!(written, (12 - dropped) * line.len() as u64);
+    }
+}

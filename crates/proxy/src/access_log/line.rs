@@ -1,0 +1,209 @@
+//! One line of the access log: Envoy Gateway's default keys, sorted, and those of our own (`attempts`, `policies`,
+//! `rate_limit_rule`). What is not known is null.
+
+use std::fmt::{Display, Write as _};
+use std::time::Duration;
+
+use http::{HeaderValue, Version};
+use serde::{Serialize, Serializer};
+
+use crate::exchange::{Exchange, RequestFacts};
+
+/// Appends the line of an exchange that has ended.
+pub(super) fn write(line: &mut Vec<u8>, exchange: &Exchange, received: u64, duration: Duration) {
+    let RequestFacts {
+        method,
+        version,
+        target,
+        grpc: _,
+        authority,
+        user_agent,
+        forwarded_for,
+        request_id,
+    } = &exchange.request;
+    let rule = exchange.entry.as_ref().map(|entry| &entry.route.rule);
+    let path = target.path_and_query().map(|it| it.as_str());
+    let upstream = exchange.endpoint.as_ref().map(|it| &it.endpoint.address);
+    let null = || None::<&str>;
+    let mut object = Object { line, first: true };
+    object.text(":authority", header(authority).as_deref());
+    object.number("attempts", u64::from(exchange.attempts));
+    object.number("bytes_received", received);
+    object.number("bytes_sent", exchange.sent);
+    object.text("connection_termination_details", null());
+    object.shown("downstream_local_address", Some(exchange.connection.local));
+    object.shown("downstream_remote_address", Some(exchange.connection.peer));
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    object.number("duration", millis);
+    object.text("method", Some(method.as_str()));
+    object.value("policies", &rule.map(|rule| &rule.origin));
+    object.text("protocol", Some(protocol(*version)));
+    object.shown("rate_limit_rule", exchange.limited_by.as_ref());
+    object.text("requested_server_name", null());
+    let status = exchange
+        .status
+        .map_or(0, |status| u64::from(status.as_u16()));
+    object.number("response_code", status);
+    object.text("response_code_details", Some(&*exchange.details));
+    object.shown("response_flags", Some(&exchange.flags));
+    object.shown(
+        "route_name",
+        exchange.entry.as_ref().map(|it| &it.route.name),
+    );
+    object.shown("start_time", Some(Rfc3339(exchange.start.unix_nanos)));
+    object.shown(
+        "upstream_cluster",
+        exchange.cluster.as_ref().map(|it| &it.name),
+    );
+    object.shown("upstream_host", upstream);
+    object.text("upstream_local_address", null());
+    object.text(
+        "upstream_transport_failure_reason",
+        exchange.transport_failure.as_deref(),
+    );
+    object.text("user-agent", header(user_agent).as_deref());
+    object.text("x-envoy-origin-path", path);
+    object.text("x-envoy-upstream-service-time", null());
+    object.text("x-forwarded-for", header(forwarded_for).as_deref());
+    object.text("x-request-id", header(request_id).as_deref());
+    object.end();
+}
+
+fn header(value: &Option<HeaderValue>) -> Option<std::borrow::Cow<'_, str>> {
+    let value = value.as_ref()?;
+    Some(String::from_utf8_lossy(value.as_bytes()))
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_3 => "HTTP/3",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// A JSON object being written.
+struct Object<'a> {
+    line: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl Object<'_> {
+    fn key(&mut self, key: &str) {
+        self.line.push(if self.first { b'{' } else { b',' });
+        self.first = false;
+        self.line.push(b'"');
+        self.line.extend_from_slice(key.as_bytes());
+        self.line.extend_from_slice(b"\":");
+    }
+
+    fn value(&mut self, key: &str, value: &impl Serialize) {
+        self.key(key);
+        serde_json::to_writer(&mut *self.line, value).expect("a buffer takes any value of ours");
+    }
+
+    fn text(&mut self, key: &str, text: Option<&str>) {
+        self.value(key, &text);
+    }
+
+    fn number(&mut self, key: &str, number: u64) {
+        self.key(key);
+        let mut digits = itoa::Buffer::new();
+        self.line
+            .extend_from_slice(digits.format(number).as_bytes());
+    }
+
+    /// A value by its text form.
+    fn shown(&mut self, key: &str, value: Option<impl Display>) {
+        self.value(key, &value.map(Shown));
+    }
+
+    fn end(self) {
+        self.line.extend_from_slice(b"}\n");
+    }
+}
+
+/// Serializes as text what can be displayed.
+struct Shown<T>(T);
+
+impl<T: Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// A time, from nanoseconds since the Unix epoch, as `2026-11-23T06:42:43.070Z`.
+struct Rfc3339(u64);
+
+impl Display for Rfc3339 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let millis = self.0 / 1_000_000;
+        let secs = millis / 1_000;
+        let (year, month, day) = date(secs / 86_400);
+        write!(f, "{year:04}-{month:02}-{day:02}T")?;
+        let (hour, minute, second) = (secs / 3_600 % 24, secs / 60 % 60, secs % 60);
+        write!(f, "{hour:02}:{minute:02}:{second:02}.{:03}", millis % 1_000)?;
+        f.write_char('Z')
+    }
+}
+
+/// Year, month and day of a day since the Unix epoch, by the calendar's 400-year cycle counted from March.
+const fn date(day: u64) -> (u64, u64, u64) {
+    let day = day + 719_468;
+    let (era, day_of_era) = (day / 146_097, day % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let january_or_february = (month <= 2) as u64;
+    (
+        era * 400 + year_of_era + january_or_february,
+        month,
+        day_of_month,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_in_utc_with_milliseconds() {
+        let cases = [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_795_416_163_070, "2026-11-23T06:42:43.070Z"),
+            (4_102_444_799_999, "2099-12-31T23:59:59.999Z"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(Rfc3339(millis * 1_000_000).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn keys_and_values_make_a_json_object() {
+        let mut line = Vec::new();
+        let mut object = Object {
+            line: &mut line,
+            first: true,
+        };
+        object.text("a", Some("\"quoted\"\n"));
+        object.number("b", 7);
+        object.shown("c", None::<&str>);
+        object.shown("d", Some("x\"y"));
+        object.end();
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            "{\"a\":\"\\\"quoted\\\"\\n\",\"b\":7,\"c\":null,\"d\":\"x\\\"y\"}\n"
+        );
+    }
+}

@@ -1,0 +1,269 @@
+//! A client's request body on its way to endpoints: read once, sent as often as there are attempts.
+//!
+//! Up to 32 KiB are kept for further attempts, where there may be any, or read ahead while there is no connection yet,
+//! so that a small request counts as received whatever its endpoint does. Beyond that the body goes straight through.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::BodyError;
+use crate::features::timeout::Progress;
+
+/// Bytes kept of a request's body: Envoy Gateway's connection buffer, which bounds what can be retried.
+const KEPT: usize = 32_768;
+
+/// The body of one request.
+#[derive(Debug)]
+pub(crate) struct Upload(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    source: Incoming,
+    length: SizeHint,
+    /// What has been read: everything from the first byte while `whole`, else what nobody has taken yet.
+    kept: Vec<u8>,
+    whole: bool,
+    trailers: Option<HeaderMap>,
+    end: Option<End>,
+    received: u64,
+    moved: Instant,
+    complete: Option<Instant>,
+    /// The attempt that may read; earlier ones are given up.
+    attempt: u32,
+    /// Whether that attempt has begun to read, and so is woken when more comes.
+    reading: bool,
+    /// Who waits for the end of the request.
+    waiting: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Complete,
+    Broken,
+}
+
+/// An upload as one attempt sends it.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    upload: Arc<Upload>,
+    number: u32,
+    /// How much of what is kept has been sent.
+    sent: usize,
+}
+
+impl Upload {
+    /// A body that is about to come. `keep`: there may be further attempts.
+    pub(crate) fn new(source: Incoming, keep: bool, now: Instant) -> Self {
+        Self(Mutex::new(State {
+            length: source.size_hint(),
+            source,
+            kept: Vec::new(),
+            whole: keep,
+            trailers: None,
+            end: None,
+            received: 0,
+            moved: now,
+            complete: None,
+            attempt: 0,
+            reading: false,
+            waiting: None,
+        }))
+    }
+
+    /// The body for the next attempt, which takes it from those before. None: some of it has been sent and is gone.
+    pub(super) fn attempt(self: &Arc<Self>) -> Option<Attempt> {
+        let mut state = self.0.lock();
+        let untouched = !state.reading || state.whole;
+        untouched.then(|| {
+            state.attempt += 1;
+            state.reading = false;
+            Attempt {
+                upload: Arc::clone(self),
+                number: state.attempt,
+                sent: 0,
+            }
+        })
+    }
+
+    /// Whether there could be a further attempt.
+    pub(crate) fn can_be_sent_again(&self) -> bool {
+        let state = self.0.lock();
+        !state.reading || state.whole
+    }
+
+    /// Bytes that have come.
+    pub(crate) fn received(&self) -> u64 {
+        self.0.lock().received
+    }
+
+    /// What moved when; the task is woken when the request has come to its end.
+    pub(crate) fn progress(&self, cx: &Context<'_>) -> Progress {
+        let mut state = self.0.lock();
+        if state.complete.is_none() {
+            match &mut state.waiting {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => state.waiting = Some(cx.waker().clone()),
+            }
+        }
+        state.progress()
+    }
+
+    /// What moved when.
+    pub(crate) fn progress_now(&self) -> Progress {
+        self.0.lock().progress()
+    }
+
+    /// Reads ahead while no attempt reads.
+    pub(crate) fn read_ahead(&self, cx: &mut Context<'_>) {
+        let mut state = self.0.lock();
+        while !state.reading && state.end.is_none() && state.kept.len() < KEPT {
+            match state.poll_source(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Some(data)) => state.keep(&data),
+                Poll::Ready(None) => {}
+            }
+        }
+    }
+}
+
+impl State {
+    const fn progress(&self) -> Progress {
+        Progress {
+            complete: self.complete,
+            moved: self.moved,
+        }
+    }
+
+    /// The next bytes, or the end.
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            let polled = std::task::ready!(Pin::new(&mut self.source).poll_frame(cx));
+            self.moved = Instant::now();
+            match polled {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        self.received += data.len() as u64;
+                        if self.source.is_end_stream() {
+                            self.ended(End::Complete);
+                        }
+                        return Poll::Ready(Some(data));
+                    }
+                    Err(frame) => self.trailers = frame.into_trailers().ok(),
+                },
+                None => {
+                    self.ended(End::Complete);
+                    return Poll::Ready(None);
+                }
+                Some(Err(_)) => {
+                    self.ended(End::Broken);
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, end: End) {
+        self.end = Some(end);
+        if end == End::Complete {
+            self.complete = Some(self.moved);
+        }
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
+        }
+    }
+
+    /// Keeps what was read ahead.
+    fn keep(&mut self, data: &[u8]) {
+        self.kept.extend_from_slice(data);
+        self.whole &= self.kept.len() <= KEPT;
+    }
+
+    /// Keeps what is sent on at the same time, for further attempts.
+    fn keep_copy(&mut self, data: &[u8]) {
+        if !self.whole {
+            return;
+        }
+        if self.kept.len() + data.len() <= KEPT {
+            self.kept.extend_from_slice(data);
+        } else {
+            self.whole = false;
+            self.kept = Vec::new();
+        }
+    }
+}
+
+impl Attempt {
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut state = self.upload.0.lock();
+        if state.attempt != self.number {
+            return Poll::Ready(Some(Err(BodyError::GivenUp)));
+        }
+        state.reading = true;
+        if state.whole && self.sent < state.kept.len() {
+            let data = Bytes::copy_from_slice(&state.kept[self.sent..]);
+            self.sent = state.kept.len();
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if !state.whole && !state.kept.is_empty() {
+            let data = Bytes::from(std::mem::take(&mut state.kept));
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if state.end.is_none()
+            && let Some(data) = std::task::ready!(state.poll_source(cx))
+        {
+            state.keep_copy(&data);
+            self.sent = state.kept.len();
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        match state.end {
+            _ if self.sent == usize::MAX => Poll::Ready(None),
+            Some(End::Broken) => Poll::Ready(Some(Err(BodyError::Client))),
+            Some(End::Complete) | None => {
+                let trailers = if state.whole {
+                    state.trailers.clone()
+                } else {
+                    state.trailers.take()
+                };
+                // Trailers come once to each attempt.
+                self.sent = usize::MAX;
+                Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+            }
+        }
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        let state = self.upload.0.lock();
+        let all_sent = if state.whole {
+            self.sent >= state.kept.len()
+        } else {
+            state.kept.is_empty()
+        };
+        let trailers_sent = state.trailers.is_none() || self.sent == usize::MAX;
+        state.end == Some(End::Complete) && all_sent && trailers_sent
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.upload.0.lock().length.clone()
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let mut state = self.upload.0.lock();
+        // What is kept whole is there for the next attempt, and is read on meanwhile.
+        if state.attempt == self.number && state.whole {
+            state.reading = false;
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Forwarding: a request goes to an endpoint, again where the route's policy says so, until there is an answer.
+
+use std::sync::Arc;
+
+use http::header::{HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+use weir_plan::features::retry::Retry;
+use weir_plan::{DirectResponse, Forward, SplitTarget, UrlRewrite, WeightedTarget};
+
+use crate::body::{Body, Upload};
+use crate::cluster::ClusterState;
+use crate::exchange::Exchange;
+use crate::features::retry::{self, Outcome};
+use crate::features::timeout::Expired;
+use crate::flags::Flag;
+use crate::headers;
+use crate::rejection::Rejection;
+use crate::rewrite;
+use crate::table::{Chosen, RouteEntry};
+use crate::upstream::{EndpointId, SendError, SendErrorKind};
+use crate::worker::Worker;
+
+/// Sends a request to one of a route's targets and returns the answer, its headers as the client is to see them.
+pub(crate) async fn forward(
+    worker: &Worker,
+    exchange: &mut Exchange,
+    entry: &RouteEntry,
+    (to, retry): (&Forward, Option<&Retry>),
+    mut head: Parts,
+    body: Incoming,
+) -> Result<Response<Body>, Rejection> {
+    let Chosen { target, cluster } = entry
+        .state
+        .choose(to, &mut worker.rng())
+        .ok_or_else(|| Rejection::no_cluster(StatusCode::SERVICE_UNAVAILABLE))?;
+    let WeightedTarget {
+        weight: _,
+        target: place,
+        request_headers,
+        response_headers,
+    } = target;
+    let cluster = cluster.ok_or_else(|| no_cluster(place))?;
+    exchange.cluster = Some(Arc::clone(cluster));
+    headers::change(&mut head.headers, request_headers);
+    if let Some(changes) = &to.rewrite {
+        rewrite_url(changes, entry, &mut head)?;
+    }
+    if !exchange.bodiless {
+        if body.size_hint().exact().is_none() {
+            let chunked = HeaderValue::from_static("chunked");
+            head.headers.insert(TRANSFER_ENCODING, chunked);
+        }
+        let keep = retry.is_some_and(|it| it.num_retries > 0);
+        exchange.upload = Some(Arc::new(Upload::new(body, keep, Instant::now())));
+    }
+    exchange.limits.forward(Instant::now());
+    let mut response = attempts(worker, exchange, entry, cluster, (head, retry)).await?;
+    headers::prepare_response(response.headers_mut());
+    headers::change(response.headers_mut(), response_headers);
+    Ok(response)
+}
+
+/// Sends a request until there is an answer that is not worth another attempt, or no more attempts are allowed.
+async fn attempts(
+    worker: &Worker,
+    exchange: &mut Exchange,
+    entry: &RouteEntry,
+    cluster: &Arc<ClusterState>,
+    (head, policy): (Parts, Option<&Retry>),
+) -> Result<Response<Body>, Rejection> {
+    let mut head = Some(head);
+    let mut tried: SmallVec<[EndpointId; 4]> = SmallVec::new();
+    // Held while a retry is in progress.
+    let mut _permit = None;
+    loop {
+        let retries_left = policy.map_or(0, |it| it.num_retries.saturating_sub(exchange.attempts));
+        let this = if retries_left > 0 {
+            head.clone()
+        } else {
+            head.take()
+        };
+        let request = this.and_then(|head| request(head, exchange.upload.as_ref()));
+        // A further attempt is made only where there is something to send.
+        let request = request.ok_or_else(|| Rejection::malformed("http1.codec_error"))?;
+        let endpoint = cluster
+            .pick(worker, &tried)
+            .ok_or_else(Rejection::no_healthy_upstream)?;
+        exchange.endpoint = Some(Arc::clone(&endpoint));
+        exchange.attempts += 1;
+        let limit = policy.and_then(|it| exchange.limits.of_attempt(it.per_try_timeout));
+        let until = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let sending = cluster.send(worker, &endpoint, request);
+        let outcome = match exchange.within(until, sending).await {
+            Ok(Ok(response)) => Outcome::Response(response),
+            Ok(Err(error)) => Outcome::Failed(error),
+            Err(Expired::Attempt) => Outcome::OutOfTime,
+            Err(expired) => return Err(expired.rejection(exchange.is_incomplete())),
+        };
+        let again = policy.filter(|it| retry::is_retriable(it, &outcome));
+        let sendable = exchange
+            .upload
+            .as_ref()
+            .is_none_or(|it| it.can_be_sent_again());
+        let Some(policy) = again.filter(|it| it.num_retries > 0 && sendable) else {
+            return conclude(outcome, exchange);
+        };
+        if retries_left == 0 {
+            exchange.flags.add(Flag::UpstreamRetryLimitExceeded);
+            return conclude(outcome, exchange);
+        }
+        // The permit of the retry that just failed must not stand in the way of the next.
+        _permit = None;
+        _permit = cluster.retry_permit();
+        if _permit.is_none() {
+            exchange.flags.add(Flag::UpstreamOverflow);
+            return conclude(outcome, exchange);
+        }
+        drop(outcome);
+        entry.state.stats.retries.count();
+        tried.push(endpoint.id);
+        let pause = retry::pause(&policy.back_off, exchange.attempts, &mut worker.rng());
+        let waited = exchange.within(None, tokio::time::sleep(pause)).await;
+        waited.map_err(|expired| expired.rejection(exchange.is_incomplete()))?;
+    }
+}
+
+/// The request of one attempt. None: its body cannot be sent again.
+fn request(head: Parts, upload: Option<&Arc<Upload>>) -> Option<Request<Body>> {
+    let body = match upload {
+        Some(upload) => Body::attempt(upload)?,
+        None => Body::empty(),
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = head.uri;
+    *request.headers_mut() = head.headers;
+    Some(request)
+}
+
+/// What the client gets for the last outcome.
+fn conclude(outcome: Outcome, exchange: &Exchange) -> Result<Response<Body>, Rejection> {
+    match outcome {
+        Outcome::Response(response) => Ok(response),
+        Outcome::OutOfTime => Err(Expired::Attempt.rejection(exchange.is_incomplete())),
+        Outcome::Failed(SendError { kind, request: _ }) => {
+            Err(no_response(kind, exchange.attempts > 1))
+        }
+    }
+}
+
+fn no_response(kind: SendErrorKind, retried: bool) -> Rejection {
+    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    let (status, reason, flag, failure) = match kind {
+        SendErrorKind::Overflow => (unavailable, "overflow", Flag::UpstreamOverflow, None),
+        SendErrorKind::Connect { reason } => (
+            unavailable,
+            "remote connection failure",
+            Flag::UpstreamConnectionFailure,
+            Some(reason),
+        ),
+        SendErrorKind::ConnectTimeout => (
+            unavailable,
+            "connection timeout",
+            Flag::UpstreamConnectionFailure,
+            None,
+        ),
+        SendErrorKind::Terminated => (
+            unavailable,
+            "connection termination",
+            Flag::UpstreamConnectionTermination,
+            None,
+        ),
+        SendErrorKind::Protocol(_) => (
+            StatusCode::BAD_GATEWAY,
+            "protocol error",
+            Flag::UpstreamProtocolError,
+            None,
+        ),
+        SendErrorKind::RequestBody(_) => return Rejection::malformed("http1.codec_error"),
+    };
+    let latest = if retried {
+        "retried and the latest reset reason"
+    } else {
+        "reset reason"
+    };
+    let code = reason.replace(' ', "_");
+    let failure = failure.map(|failure| transport_failure(&failure));
+    let details = match &failure {
+        Some(failure) => {
+            format!(
+                "upstream_reset_before_response_started{{{code}|{}}}",
+                failure.replace(' ', "_")
+            )
+        }
+        None => format!("upstream_reset_before_response_started{{{code}}}"),
+    };
+    let mut rejection = Rejection::new(status, details)
+        .body(format!(
+            "upstream connect error or disconnect/reset before headers. {latest}: {reason}"
+        ))
+        .flag(flag);
+    rejection.transport_failure = failure;
+    rejection
+}
+
+/// What the system said, as Envoy puts it: without the number of the error.
+fn transport_failure(reason: &str) -> String {
+    let reason = reason.split(" (os error").next().unwrap_or(reason);
+    format!("delayed_connect_error: {reason}")
+}
+
+fn no_cluster(place: &SplitTarget) -> Rejection {
+    let status = match place {
+        SplitTarget::Invalid(DirectResponse { status, reason: _ }) => {
+            StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+        SplitTarget::Cluster(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Rejection::no_cluster(status)
+}
+
+fn rewrite_url(
+    changes: &UrlRewrite,
+    entry: &RouteEntry,
+    head: &mut Parts,
+) -> Result<(), Rejection> {
+    let unspeakable = || Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "invalid_rewrite");
+    let UrlRewrite { hostname, path } = changes;
+    if let Some(hostname) = hostname {
+        let host = HeaderValue::try_from(&**hostname).map_err(|_| unspeakable())?;
+        head.headers.insert(HOST, host);
+    }
+    if let Some(path) = path {
+        let path = rewrite::path(path, &entry.route.matches.path, head.uri.path());
+        let target = rewrite::with_query(&path, head.uri.query());
+        head.uri = Uri::from(PathAndQuery::try_from(target).map_err(|_| unspeakable())?);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kept_an_endpoint_from_answering_is_told() {
+        let prefix = "upstream connect error or disconnect/reset before headers. ";
+        let refused = SendErrorKind::Connect {
+            reason: "Connection refused (os error 111)".into(),
+        };
+        // (kind, retried, status, flag, body after the prefix, details in braces)
+        let cases = [
+            (
+                refused.clone(),
+                false,
+                503,
+                "UF",
+                "reset reason: remote connection failure",
+                "remote_connection_failure|delayed_connect_error:_Connection_refused",
+            ),
+            (
+                refused,
+                true,
+                503,
+                "UF",
+                "retried and the latest reset reason: remote connection failure",
+                "remote_connection_failure|delayed_connect_error:_Connection_refused",
+            ),
+            (
+                SendErrorKind::ConnectTimeout,
+                false,
+                503,
+                "UF",
+                "reset reason: connection timeout",
+                "connection_timeout",
+            ),
+            (
+                SendErrorKind::Overflow,
+                false,
+                503,
+                "UO",
+                "reset reason: overflow",
+                "overflow",
+            ),
+            (
+                SendErrorKind::Terminated,
+                false,
+                503,
+                "UC",
+                "reset reason: connection termination",
+                "connection_termination",
+            ),
+            (
+                SendErrorKind::Protocol("x".into()),
+                false,
+                502,
+                "UPE",
+                "reset reason: protocol error",
+                "protocol_error",
+            ),
+        ];
+        for (kind, retried, status, flag, body, details) in cases {
+            let rejection = no_response(kind, retried);
+            assert_eq!(rejection.status.as_u16(), status);
+            assert_eq!(rejection.flags.to_string(), flag);
+            assert_eq!(rejection.body, format!("{prefix}{body}"));
+            let details = format!("upstream_reset_before_response_started{{{details}}}");
+            assert_eq!(rejection.details, details);
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! Header rules that hold for every request and response, as Envoy Gateway sets Envoy up: what is refused, what is
+//! removed, what is added.
+
+use std::net::IpAddr;
+
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use weir_plan::HeaderChanges;
+
+use crate::options::Limits;
+use crate::rejection::Rejection;
+
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_ENVOY_EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Headers that mean one connection only.
+const HOP_BY_HOP: [HeaderName; 5] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// What follows `x-envoy-` in headers by which trusted peers steer Envoy. Clients are not trusted.
+const STEERING: [&str; 24] = [
+    "attempt-count",
+    "decorator-operation",
+    "downstream-service-cluster",
+    "downstream-service-node",
+    "expected-rq-timeout-ms",
+    "external-address",
+    "force-trace",
+    "hedge-on-per-try-timeout",
+    "internal",
+    "ip-tags",
+    "is-timeout-retry",
+    "max-retries",
+    "original-path",
+    "original-url",
+    "retriable-header-names",
+    "retriable-status-codes",
+    "retry-grpc-on",
+    "retry-on",
+    "upstream-alt-stat-name",
+    "upstream-rq-per-try-timeout-ms",
+    "upstream-rq-timeout-alt-response",
+    "upstream-rq-timeout-ms",
+    "upstream-service-time",
+    "upstream-stream-duration-ms",
+];
+
+/// Whether a head is one that a gateway should take at all; if so, the authority that it asks for (`host:port`, empty
+/// where an HTTP/1.0 client names none).
+pub(crate) fn authority<'a>(head: &'a Parts, limits: &Limits) -> Result<&'a str, Rejection> {
+    let Limits {
+        max_connections: _,
+        max_head_bytes,
+        max_headers,
+        max_uri_bytes,
+        head_timeout: _,
+        idle_timeout: _,
+    } = limits;
+    if target_len(head) > *max_uri_bytes {
+        return Err(Rejection::uri_too_long());
+    }
+    if head.headers.len() > *max_headers {
+        return Err(Rejection::head_too_large("too_many_headers"));
+    }
+    let mut bytes = target_len(head) + head.method.as_str().len() + " HTTP/1.1\r\n\r\n".len();
+    for (name, value) in &head.headers {
+        bytes += name.as_str().len() + value.len() + ": \r\n".len();
+        if name.as_str().contains('_') {
+            return Err(Rejection::malformed("http1.unexpected_underscore"));
+        }
+    }
+    if bytes > *max_head_bytes {
+        return Err(Rejection::head_too_large("headers_too_large"));
+    }
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => return Err(Rejection::malformed("http1.multiple_hosts")),
+        (Some(host), None) => Some(host.to_str().map_err(|_| invalid_host())?),
+        (None, _) if head.version >= Version::HTTP_11 => {
+            return Err(Rejection::malformed("missing_host_header"));
+        }
+        (None, _) => None,
+    };
+    // A target in absolute form says which host is meant, whatever the header says.
+    let authority = match head.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => host.unwrap_or_default(),
+    };
+    if host.is_some_and(|host| !is_authority(host)) || !is_authority(authority) {
+        return Err(invalid_host());
+    }
+    Ok(authority)
+}
+
+fn invalid_host() -> Rejection {
+    Rejection::malformed("http1.invalid_host")
+}
+
+fn target_len(head: &Parts) -> usize {
+    let path = head.uri.path_and_query().map_or(0, |it| it.as_str().len());
+    path + head.uri.authority().map_or(0, |it| it.as_str().len())
+}
+
+/// A host name or address, perhaps with a port; no user name.
+fn is_authority(text: &str) -> bool {
+    let port_begins = match text.rfind(']') {
+        Some(bracket) => bracket + 1,
+        None => text.find(':').unwrap_or(text.len()),
+    };
+    let (host, port) = text.split_at(port_begins);
+    let port_fits = match port.strip_prefix(':') {
+        Some(port) => port.bytes().all(|byte| byte.is_ascii_digit()),
+        None => port.is_empty(),
+    };
+    let within = match host.strip_prefix('[') {
+        Some(address) => match address.strip_suffix(']') {
+            Some(address) => return port_fits && address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => return false,
+        },
+        None => host,
+    };
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte);
+    port_fits && within.bytes().all(allowed)
+}
+
+/// True where a client asks for another protocol on this connection. HTTP/2 is no such case: who offers it goes on in
+/// HTTP/1.1 where the offer is not taken up.
+pub(crate) fn wants_upgrade(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(CONNECTION).iter().any(|value| {
+        let mut names = value.as_bytes().split(|&byte| byte == b',');
+        names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    });
+    let protocol = headers.get(UPGRADE).map(HeaderValue::as_bytes);
+    named && protocol.is_some_and(|it| !it.eq_ignore_ascii_case(b"h2c"))
+}
+
+/// True where a request (or response) carries gRPC.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| {
+        let rest = value.as_bytes().strip_prefix(b"application/grpc");
+        rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'+')
+    })
+}
+
+/// Makes the headers of a request from a client what limits, routes and backends are to see: what means this connection
+/// only is gone, what clients may not say is gone, who they are is added.
+pub(crate) fn prepare_request(headers: &mut HeaderMap, client: IpAddr, request_id: HeaderValue) {
+    remove_connection_headers(headers);
+    let steering: smallvec::SmallVec<[HeaderName; 2]> = headers
+        .keys()
+        .filter(|name| {
+            let what = name.as_str().strip_prefix("x-envoy-");
+            what.is_some_and(|what| STEERING.binary_search(&what).is_ok())
+        })
+        .cloned()
+        .collect();
+    for name in steering {
+        headers.remove(name);
+    }
+    if headers.get(TE).is_some() && !wants_trailers(headers) {
+        headers.remove(TE);
+    }
+    let waits = |it: &HeaderValue| it.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if headers.get(EXPECT).is_some_and(waits) {
+        headers.remove(EXPECT);
+    }
+    let client = address(client);
+    let forwarded = match headers.contains_key(X_FORWARDED_FOR) {
+        false => client.clone(),
+        true => appended(headers, &client),
+    };
+    headers.insert(X_FORWARDED_FOR, forwarded);
+    headers.insert(X_ENVOY_EXTERNAL_ADDRESS, client);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_REQUEST_ID, request_id);
+}
+
+/// Removes from a response what means the connection to the endpoint only.
+pub(crate) fn prepare_response(headers: &mut HeaderMap) {
+    remove_connection_headers(headers);
+}
+
+/// Makes a route's changes.
+pub(crate) fn change(headers: &mut HeaderMap, changes: &HeaderChanges) {
+    let HeaderChanges { set, add, remove } = changes;
+    for (name, value) in set {
+        headers.insert(name, value.clone());
+    }
+    for (name, value) in add {
+        headers.append(name, value.clone());
+    }
+    for name in remove {
+        headers.remove(name);
+    }
+}
+
+/// A random (version 4) UUID.
+pub(crate) fn request_id(rng: &mut fastrand::Rng) -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let random = rng.u128(..) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let mut text = [b'-'; 36];
+    let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
+    for (nibble, place) in places.enumerate() {
+        text[place] = DIGITS[(random >> (124 - 4 * nibble)) as usize & 0xf];
+    }
+    HeaderValue::from_bytes(&text).expect("hexadecimal digits and hyphens are a header value")
+}
+
+fn remove_connection_headers(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        remove_named_by_connection(headers);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn remove_named_by_connection(headers: &mut HeaderMap) {
+    let named: smallvec::SmallVec<[HeaderName; 4]> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.eq_ignore_ascii_case(b"close"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        // `te: trailers` is passed on, and a request without its host is none.
+        .filter(|name| *name != TE && *name != HOST)
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(TE)
+        .iter()
+        .all(|value| value.as_bytes().trim_ascii() == b"trailers")
+}
+
+fn appended(headers: &HeaderMap, client: &HeaderValue) -> HeaderValue {
+    let mut joined = Vec::new();
+    for value in headers.get_all(X_FORWARDED_FOR) {
+        joined.extend_from_slice(value.as_bytes());
+        joined.push(b',');
+    }
+    joined.extend_from_slice(client.as_bytes());
+    HeaderValue::try_from(joined).expect("header values joined by commas are a header value")
+}
+
+fn address(client: IpAddr) -> HeaderValue {
+    HeaderValue::try_from(client.to_string()).expect("an address is a header value")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn parts(uri: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::get(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_request_names_one_proper_host() {
+        let cases: [(&str, &[(&str, &str)], Result<&str, &str>); 15] = [
+            ("/", &[("host", "a.com:80")], Ok("a.com:80")),
+            ("/", &[("host", "[::1]:80")], Ok("[::1]:80")),
+            ("/", &[("host", "")], Ok("")),
+            ("http://b.com/", &[("host", "a.com")], Ok("b.com")),
+            ("/", &[], Err("missing_host_header")),
+            ("http://b.com/", &[], Err("missing_host_header")),
+            (
+                "/",
+                &[("host", "a"), ("host", "a")],
+                Err("http1.multiple_hosts"),
+            ),
+            ("/", &[("host", "a b")], Err("http1.invalid_host")),
+            ("/", &[("host", "a/b")], Err("http1.invalid_host")),
+            ("/", &[("host", "a:b")], Err("http1.invalid_host")),
+            ("/", &[("host", "u@a")], Err("http1.invalid_host")),
+            ("/", &[("host", "[::1")], Err("http1.invalid_host")),
+            ("/", &[("host", "[a]")], Err("http1.invalid_host")),
+            (
+                "http://u@b.com/",
+                &[("host", "b.com")],
+                Err("http1.invalid_host"),
+            ),
+            (
+                "/",
+                &[("host", "a"), ("x_y", "1")],
+                Err("http1.unexpected_underscore"),
+            ),
+        ];
+        for (uri, headers, expected) in cases {
+            let head = parts(uri, headers);
+            let found = authority(&head, &Limits::default()).map_err(|it| it.details.into_owned());
+            assert_eq!(found, expected.map_err(str::to_owned), "{uri} {headers:?}");
+        }
+        let mut old = parts("/", &[]);
+        old.version = Version::HTTP_10;
+        assert_eq!(authority(&old, &Limits::default()), Ok(""));
+    }
+
+    #[test]
+    fn heads_are_bounded() {
+        let limits = Limits {
+            max_uri_bytes: 10,
+            max_headers: 3,
+            max_head_bytes: 100,
+            ..Limits::default()
+        };
+        let long = "v".repeat(70);
+        let cases: [(&str, &[(&str, &str)], u16); 4] = [
+            ("/123456789", &[], 200),
+            ("/1234567890", &[], 414),
+            ("/", &[("a", "1"), ("b", "1"), ("c", "1")], 431),
+            ("/", &[("a", &long)], 431),
+        ];
+        for (uri, headers, status) in cases {
+            let headers = [&[("host", "h")], headers].concat();
+            let found = authority(&parts(uri, &headers), &limits);
+            let found = found.map_or_else(|it| it.status.as_u16(), |_| 200);
+            assert_eq!(found, status, "{uri} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_made_ready_for_backends() {
+        let mut head = parts(
+            "/",
+            &[
+                ("host", "a"),
+                ("connection", "close, X-Secret, te, host"),
+                ("x-secret", "1"),
+                ("keep-alive", "timeout=1"),
+                ("te", "gzip"),
+                ("expect", "100-Continue"),
+                ("x-forwarded-for", "1.1.1.1"),
+                ("x-forwarded-for", "2.2.2.2"),
+                ("x-forwarded-proto", "https"),
+                ("x-envoy-retry-on", "5xx"),
+                ("x-envoy-max-retries", "9"),
+                ("x-envoy-foo", "kept"),
+                ("x-request-id", "mine"),
+                ("trailer", "x"),
+            ],
+        );
+        let id = HeaderValue::from_static("id");
+        prepare_request(&mut head.headers, [10, 0, 0, 1].into(), id);
+        let mut headers: Vec<_> = head
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        headers.sort_unstable();
+        assert_eq!(
+            headers,
+            [
+                "host: a",
+                "trailer: x",
+                "x-envoy-external-address: 10.0.0.1",
+                "x-envoy-foo: kept",
+                "x-forwarded-for: 1.1.1.1,2.2.2.2,10.0.0.1",
+                "x-forwarded-proto: http",
+                "x-request-id: id",
+            ]
+        );
+        let mut trailers = parts("/", &[("te", "trailers"), ("connection", "te")]);
+        prepare_request(
+            &mut trailers.headers,
+            [10, 0, 0, 1].into(),
+            HeaderValue::from_static("id"),
+        );
+        assert_eq!(trailers.headers[TE], "trailers");
+    }
+
+    #[test]
+    fn steering_headers_are_sorted_for_their_search() {
+        assert!(STEERING.is_sorted());
+    }
+
+    #[test]
+    fn request_ids_are_random_uuids() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let ids = [0; 50].map(|_| request_id(&mut rng));
+        for id in &ids {
+            let text = id.to_str().unwrap();
+            let groups: Vec<_> = text.split('-').map(str::len).collect();
+            assert_eq!(groups, [8, 4, 4, 4, 12], "{text}");
+            assert!(
+                text[14..].starts_with('4') && "89ab".contains(&text[19..20]),
+                "{text}"
+            );
+        }
+        assert_ne!(ids[0], ids[1]);
+    }
+
+    #[test]
+    fn an_upgrade_is_named_by_the_connection() {
+        let cases = [
+            (
+                &[
+                    ("connection", "keep-alive, Upgrade"),
+                    ("upgrade", "websocket"),
+                ][..],
+                true,
+            ),
+            (&[("connection", "upgrade"), ("upgrade", "h2c")], false),
+            (&[("upgrade", "websocket")], false),
+            (&[("connection", "upgrade")], false),
+        ];
+        for (headers, upgrade) in cases {
+            assert_eq!(
+                wants_upgrade(&parts("/", headers).headers),
+                upgrade,
+                "{headers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn grpc_is_told_by_its_content_type() {
+        let cases = [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc-web", false),
+            ("application/json", false),
+        ];
+        for (value, grpc) in cases {
+            assert_eq!(
+                is_grpc(&parts("/", &[("content-type", value)]).headers),
+                grpc,
+                "{value}"
+            );
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The life of one request, top to bottom.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::{HOST, USER_AGENT};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use weir_plan::{DirectResponse, Redirect, RouteAction, RoutePolicy, RouteRule};
+
+use crate::body::Body;
+use crate::connection::Connection;
+use crate::exchange::Exchange;
+use crate::features::fault_injection;
+use crate::features::rate_limit::{Limited, Verdict};
+use crate::features::timeout::TimeLimits;
+use crate::forward::forward;
+use crate::headers;
+use crate::path::{Normalised, normalise};
+use crate::rejection::Rejection;
+use crate::rewrite::{self, Requested};
+use crate::router::{Wanted, host_name};
+use crate::table::{Found, RouteEntry};
+use crate::worker::Worker;
+
+/// Answers a request. The response's body takes the exchange with it, which is counted and logged when that has ended.
+pub(crate) async fn serve(
+    worker: &Rc<Worker>,
+    connection: &Arc<Connection>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let mut exchange = Exchange::begin(worker, connection);
+    let answer = answer(worker, &mut exchange, request).await;
+    finish(exchange, answer)
+}
+
+/// The order of these lines is the order of the features.
+async fn answer(
+    worker: &Worker,
+    exchange: &mut Exchange,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Rejection> {
+    let (mut head, body) = request.into_parts();
+    exchange.bodiless = body.is_end_stream();
+    let upgrade = headers::wants_upgrade(&head.headers);
+    note(exchange, &head);
+    accept(worker, exchange, &mut head)?;
+    let entry = find_route(worker, exchange, &head)?;
+    let RouteRule {
+        name: _,
+        origin: _,
+        policy,
+        request_headers,
+        // Made when the answer is finished, whatever it is.
+        response_headers: _,
+        action,
+    } = &*entry.route.rule;
+    let RoutePolicy {
+        timeout,
+        retry,
+        // Compiled, in the entry's state.
+        rate_limit: _,
+        fault_injection,
+    } = &**policy;
+    exchange.limits = TimeLimits::new(timeout, exchange.started);
+    if upgrade {
+        return Err(upgrade_failed());
+    }
+    if let Some(faults) = fault_injection {
+        fault_injection::apply(faults, worker, exchange).await?;
+    }
+    check_limits(worker, exchange, &entry, &head)?;
+    match action {
+        RouteAction::Forward(to) => {
+            headers::change(&mut head.headers, request_headers);
+            forward(worker, exchange, &entry, (to, retry.as_ref()), head, body).await
+        }
+        RouteAction::Redirect(to) => Err(redirect(to, exchange, &entry, &head)),
+        RouteAction::Respond(with) => Err(respond(with)),
+    }
+}
+
+/// Makes the response what the client gets.
+fn finish(
+    mut exchange: Box<Exchange>,
+    answer: Result<Response<Body>, Rejection>,
+) -> Response<Body> {
+    let mut response = answer.unwrap_or_else(|mut rejection| {
+        exchange.rejected(&mut rejection);
+        rejection.into_response(exchange.request.grpc, exchange.is_incomplete())
+    });
+    if let Some(entry) = &exchange.entry {
+        headers::change(response.headers_mut(), &entry.route.rule.response_headers);
+    }
+    for (name, value) in exchange.limit_headers.drain(..) {
+        response.headers_mut().append(name, value);
+    }
+    *response.version_mut() = Version::HTTP_11;
+    let status = response.status();
+    exchange.status = Some(status);
+    let bodiless = exchange.request.method == Method::HEAD
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED;
+    response.map(|body| body.ending(exchange, bodiless))
+}
+
+/// Notes what a request says of itself.
+fn note(exchange: &mut Exchange, head: &Parts) {
+    exchange.request.method = head.method.clone();
+    exchange.request.version = head.version;
+    exchange.request.target = head.uri.clone();
+    exchange.request.grpc = headers::is_grpc(&head.headers);
+    if exchange.is_logged() {
+        exchange.request.authority = head.headers.get(HOST).cloned();
+        exchange.request.user_agent = head.headers.get(USER_AGENT).cloned();
+    }
+}
+
+/// Refuses what a gateway should not take, and brings the rest into the form that limits, routes and backends see.
+fn accept(worker: &Worker, exchange: &mut Exchange, head: &mut Parts) -> Result<(), Rejection> {
+    headers::authority(head, &worker.shared.limits)?;
+    if let Some(authority) = head.uri.authority() {
+        let host = HeaderValue::try_from(authority.as_str());
+        let host = host.map_err(|_| Rejection::malformed("http1.invalid_host"))?;
+        head.headers.insert(HOST, host);
+    }
+    head.uri = match (head.uri.path_and_query(), normalise(head.uri.path())) {
+        (Some(target), Normalised::Same) => Uri::from(target.clone()),
+        // CONNECT has no path, and no route.
+        (None, _) => head.uri.clone(),
+        (Some(target), Normalised::Changed(path)) => {
+            let target = rewrite::with_query(&path, target.query());
+            let target = PathAndQuery::try_from(target);
+            Uri::from(target.map_err(|_| Rejection::malformed("http1.invalid_url"))?)
+        }
+        (Some(target), Normalised::Redirect(path)) => {
+            let location = HeaderValue::try_from(rewrite::with_query(&path, target.query()));
+            return Err(match location {
+                // gRPC clients follow no redirects.
+                Ok(location) if !exchange.request.grpc => Rejection::redirect(
+                    StatusCode::TEMPORARY_REDIRECT,
+                    location,
+                    "path_normalization_failed",
+                ),
+                Ok(_) | Err(_) => {
+                    Rejection::new(StatusCode::BAD_REQUEST, "path_normalization_failed")
+                }
+            });
+        }
+    };
+    let request_id = headers::request_id(&mut worker.rng());
+    headers::prepare_request(&mut head.headers, exchange.client(), request_id);
+    exchange.request.target = head.uri.clone();
+    if exchange.is_logged() {
+        exchange.request.authority = head.headers.get(HOST).cloned();
+        exchange.request.forwarded_for = head.headers.get(headers::X_FORWARDED_FOR).cloned();
+        exchange.request.request_id = head.headers.get(headers::X_REQUEST_ID).cloned();
+    }
+    Ok(())
+}
+
+fn find_route(
+    worker: &Worker,
+    exchange: &mut Exchange,
+    head: &Parts,
+) -> Result<Arc<RouteEntry>, Rejection> {
+    let wanted = Wanted {
+        host: &host(head),
+        path: head.uri.path(),
+        query: head.uri.query(),
+        method: &head.method,
+        headers: &head.headers,
+    };
+    let shared = &worker.shared;
+    let port = exchange.connection.port;
+    match shared.table.load().find(port, &wanted, &shared.metrics) {
+        Found::Route(entry) => {
+            exchange.belongs_to(&entry.state.listener);
+            exchange.entry = Some(Arc::clone(&entry));
+            Ok(entry)
+        }
+        Found::Nothing(listener) => {
+            exchange.belongs_to(&listener);
+            let mut rejection = Rejection::no_route();
+            rejection.close = head.method == Method::CONNECT;
+            Err(rejection)
+        }
+    }
+}
+
+/// The host name that a request is for, once its head is accepted.
+fn host(head: &Parts) -> Cow<'_, str> {
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    host_name(host.unwrap_or_default())
+}
+
+fn check_limits(
+    worker: &Worker,
+    exchange: &mut Exchange,
+    entry: &RouteEntry,
+    head: &Parts,
+) -> Result<(), Rejection> {
+    let Some(limits) = &entry.state.limits else {
+        return Ok(());
+    };
+    let limited = Limited {
+        method: &head.method,
+        target: head.uri.path_and_query().map_or("", PathAndQuery::as_str),
+        query: head.uri.query(),
+        headers: &head.headers,
+        client: exchange.client(),
+    };
+    // Not the time at which the request came: it may have been delayed on purpose since.
+    let now = worker.shared.clock.now();
+    let Verdict {
+        refused,
+        headers,
+        charges,
+    } = limits.check(&limited, &worker.shared.global, now);
+    exchange.limit_headers = headers;
+    exchange.charges = charges;
+    match refused {
+        Some((rule, rejection)) => {
+            exchange.limited_by = Some(rule);
+            Err(rejection)
+        }
+        None => Ok(()),
+    }
+}
+
+fn redirect(to: &Redirect, exchange: &Exchange, entry: &RouteEntry, head: &Parts) -> Rejection {
+    let requested = Requested {
+        host: &host(head),
+        port: exchange.connection.port,
+        path: head.uri.path(),
+        query: head.uri.query(),
+    };
+    let location = rewrite::location(to, &entry.route.matches.path, &requested);
+    match (location, StatusCode::from_u16(to.status)) {
+        (Some(location), Ok(status)) => Rejection::redirect(status, location, "direct_response"),
+        (None, _) | (_, Err(_)) => internal_error(),
+    }
+}
+
+fn respond(with: &DirectResponse) -> Rejection {
+    let DirectResponse { status, reason: _ } = with;
+    match StatusCode::from_u16(*status) {
+        Ok(status) => Rejection::new(status, "direct_response"),
+        Err(_) => internal_error(),
+    }
+}
+
+/// The plan asks for something that cannot be said in HTTP.
+fn internal_error() -> Rejection {
+    Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "direct_response")
+}
+
+fn upgrade_failed() -> Rejection {
+    let mut rejection = Rejection::new(StatusCode::FORBIDDEN, "upgrade_failed");
+    rejection.close = true;
+    rejection
+}

@@ -1,0 +1,181 @@
+//! The routing table: a plan compiled for look-up, and the live state of each of its routes.
+//!
+//! A new plan makes a new table. Routes that are the same `Arc` are taken over as they are; a changed route goes on with
+//! the buckets and counts of the route of its name, so that one edit costs what it touches.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use weir_limiter::Now;
+use weir_plan::{
+    ClusterName, Forward, Listener, ListenerName, Plan, Route, RouteAction, SplitTarget,
+    WeightedTarget,
+};
+
+use crate::cluster::ClusterState;
+use crate::features::rate_limit::{GlobalStore, Making, RouteLimits};
+use crate::metrics::{ListenerStats, Metrics, RuleStats};
+use crate::pattern::Patterns;
+use crate::router::{Entry, LookedUp, Router, Wanted};
+
+/// A plan compiled for look-up, with live state.
+#[derive(Debug)]
+pub(crate) struct RoutingTable {
+    router: Router<RouteState>,
+    listeners: HashMap<ListenerName, Arc<ListenerStats>>,
+    patterns: Patterns,
+}
+
+/// A route, compiled, with its live state.
+pub(crate) type RouteEntry = Entry<RouteState>;
+
+/// What the data plane keeps with a route.
+#[derive(Debug)]
+pub(crate) struct RouteState {
+    pub(crate) listener: Arc<ListenerStats>,
+    pub(crate) stats: Arc<RuleStats>,
+    pub(crate) limits: Option<Arc<RouteLimits>>,
+    /// Where requests are forwarded to: the cluster of each of the plan's targets; none: it has none.
+    clusters: Box<[Option<Arc<ClusterState>>]>,
+}
+
+/// What a request's look-up found.
+pub(crate) enum Found {
+    /// A route.
+    Route(Arc<RouteEntry>),
+    /// A listener without a route for it, or not even that.
+    Nothing(Arc<ListenerStats>),
+}
+
+/// Where one request of a route goes.
+pub(crate) struct Chosen<'a> {
+    pub(crate) target: &'a WeightedTarget,
+    /// None: it names no cluster, or one that is not there.
+    pub(crate) cluster: Option<&'a Arc<ClusterState>>,
+}
+
+impl RoutingTable {
+    /// A table that has no routes.
+    pub(crate) fn empty() -> Self {
+        Self {
+            router: Router::build(
+                &Plan::default(),
+                None,
+                &mut Patterns::default(),
+                &mut |_, route, _, _| unreachable!("an empty plan has no route {}", route.name),
+            ),
+            listeners: HashMap::new(),
+            patterns: Patterns::default(),
+        }
+    }
+
+    /// Compiles a plan. `clusters` are those of this plan; one that was there before is the same `Arc`.
+    pub(crate) fn build(
+        plan: &Plan,
+        clusters: &BTreeMap<ClusterName, Arc<ClusterState>>,
+        previous: Option<&Self>,
+        metrics: &Metrics,
+        store: &GlobalStore,
+        now: Now,
+    ) -> Self {
+        let listeners: HashMap<_, _> = plan
+            .listeners
+            .iter()
+            .map(|listener| (listener.name.clone(), metrics.listener(&listener.name)))
+            .collect();
+        let mut patterns = previous
+            .map(|it| it.patterns.still_used())
+            .unwrap_or_default();
+        let router = Router::build(
+            plan,
+            previous.map(|it| &it.router),
+            &mut patterns,
+            &mut |listener: &Arc<Listener>, route: &Arc<Route>, known, patterns| {
+                let stats = &listeners[&listener.name];
+                let name = format!("{}/{}", listener.name, route.name);
+                let mut making = Making {
+                    entry: &name,
+                    stats,
+                    store,
+                    patterns,
+                    now,
+                };
+                let known = known.and_then(|it| it.state.limits.as_ref());
+                RouteState {
+                    listener: Arc::clone(stats),
+                    stats: stats.rule(&route.rule.name),
+                    limits: RouteLimits::new(&route.rule.policy.rate_limit, known, &mut making),
+                    clusters: targets(route)
+                        .iter()
+                        .map(|target| match &target.target {
+                            SplitTarget::Cluster(name) => clusters.get(name).cloned(),
+                            SplitTarget::Invalid(_) => None,
+                        })
+                        .collect(),
+                }
+            },
+        );
+        Self {
+            router,
+            listeners,
+            patterns,
+        }
+    }
+
+    /// The route that a request on a port takes.
+    pub(crate) fn find(&self, port: u16, wanted: &Wanted<'_>, metrics: &Metrics) -> Found {
+        match self.router.look_up(port, wanted) {
+            LookedUp {
+                entry: Some(entry), ..
+            } => Found::Route(Arc::clone(entry)),
+            LookedUp {
+                listener: Some(table),
+                entry: None,
+            } => {
+                let stats = self.listeners.get(&table.listener.name);
+                Found::Nothing(Arc::clone(stats.unwrap_or(&metrics.unmatched)))
+            }
+            LookedUp {
+                listener: None,
+                entry: None,
+            } => Found::Nothing(Arc::clone(&metrics.unmatched)),
+        }
+    }
+}
+
+impl RouteState {
+    /// Draws one of a route's targets, by weight.
+    pub(crate) fn choose<'a>(
+        &'a self,
+        forward: &'a Forward,
+        rng: &mut fastrand::Rng,
+    ) -> Option<Chosen<'a>> {
+        let targets = &forward.targets;
+        let place = if targets.len() == 1 {
+            0
+        } else {
+            let sum = targets.iter().map(|it| u64::from(it.weight)).sum::<u64>();
+            let mut draw = rng.u64(..sum.max(1));
+            targets.iter().position(|it| {
+                let weight = u64::from(it.weight);
+                let drawn = draw < weight;
+                draw = draw.saturating_sub(weight);
+                drawn
+            })?
+        };
+        Some(Chosen {
+            target: targets.get(place)?,
+            cluster: self.clusters.get(place)?.as_ref(),
+        })
+    }
+}
+
+fn targets(route: &Route) -> &[WeightedTarget] {
+    match &route.rule.action {
+        RouteAction::Forward(Forward {
+            rewrite: _,
+            targets,
+        }) => targets,
+        RouteAction::Redirect(_) | RouteAction::Respond(_) => &[],
+    }
+}
