@@ -30,15 +30,49 @@ pub use router::{Found, Router};
 pub use support::support;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use weir_plan::{EndpointMap, ListenerName, Plan};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use weir_plan::{EndpointMap, Listener, ListenerName, Plan};
+
+use access_log::AccessLog;
+use cluster::ClusterRegistry;
+use features::rate_limit::GlobalStore;
+use listener::{Downstream, Port, Ports};
+use metrics::Metrics;
+use table::RoutingTable;
+use worker::Shared;
+
+/// How long a port that a plan no longer has may take to be closed by all workers.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A running data plane. Dropping it stops it at once.
-#[derive(Debug)]
-pub struct Proxy {}
+pub struct Proxy {
+    shared: Arc<Shared>,
+    bind: std::net::IpAddr,
+    port_map: BTreeMap<u16, u16>,
+    /// What is in force. Its lock makes changes happen one after the other.
+    applied: Mutex<Applied>,
+    ports: watch::Sender<Ports>,
+    stop: CancellationToken,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Applied {
+    plan: Arc<Plan>,
+    ports: BTreeMap<u16, (Arc<Port>, listener::Closed)>,
+    /// Set by [`Proxy::drain`]: no port is bound any more.
+    drained: bool,
+}
 
 /// Why the data plane could not start.
 #[derive(Debug, thiserror::Error)]
@@ -81,37 +115,180 @@ impl Proxy {
     /// # Errors
     /// When a thread, a runtime or the access log cannot be had.
     pub fn start(options: Options) -> Result<Self, StartError> {
-        let _ = options;
-        todo!()
+        let Options { workers, bind, port_map, limits, access_log, clock, seed } = options;
+        let workers = workers.max(1);
+        let mut seeds = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let access_log = AccessLog::open(&access_log, workers).map_err(|source| {
+            let path = match access_log {
+                AccessLogTarget::Off | AccessLogTarget::Stdout => "standard output".to_owned(),
+                AccessLogTarget::File(path) => path.display().to_string(),
+            };
+            StartError::AccessLog { path, source }
+        })?;
+        let (downstream, handed) = Downstream::new(workers);
+        let shared = Arc::new(Shared {
+            table: ArcSwap::from_pointee(RoutingTable::empty()),
+            clusters: ClusterRegistry::new(workers, seeds.fork()),
+            downstream,
+            clock,
+            limits,
+            access_log,
+            metrics: Metrics::default(),
+            global: GlobalStore::new(seeds.u64(..)),
+        });
+        let ports = watch::Sender::new(Ports::default());
+        // Dropped on the way out by an error, it stops those that have started.
+        let mut proxy = Self {
+            shared,
+            bind,
+            port_map,
+            applied: Mutex::default(),
+            ports,
+            stop: CancellationToken::new(),
+            threads: Vec::new(),
+        };
+        for (worker, handed) in handed.into_iter().enumerate() {
+            // Each worker has random numbers of its own, all of them from the one seed.
+            let rng = seeds.fork();
+            let shared = Arc::clone(&proxy.shared);
+            let (ports, stop) = (proxy.ports.subscribe(), proxy.stop.clone());
+            let thread = worker::start(worker, shared, rng, ports, handed, stop)
+                .map_err(|source| StartError::Worker { worker, source })?;
+            proxy.threads.push(thread);
+        }
+        Ok(proxy)
     }
 
     /// Puts a plan in force. When it returns, every request that begins is served by it; requests in progress go on
     /// as they began. Ports that cannot be bound are returned; all else is served.
     pub fn apply(&self, plan: &Arc<Plan>, endpoints: &EndpointMap) -> Vec<ListenError> {
-        let _ = (plan, endpoints);
-        todo!()
+        let mut applied = self.applied.lock();
+        let mut wanted: BTreeMap<u16, Vec<&Listener>> = BTreeMap::new();
+        for listener in &plan.listeners {
+            wanted.entry(listener.port).or_default().push(listener);
+        }
+        // First what goes, for what comes may need its place.
+        self.close_ports(&mut applied, |number| !wanted.contains_key(&number));
+        let clusters = self.shared.clusters.update(&plan.clusters, endpoints);
+        let previous = self.shared.table.load();
+        let table = RoutingTable::build(
+            plan,
+            &clusters,
+            Some(&previous),
+            &self.shared.metrics,
+            &self.shared.global,
+            self.shared.clock.now(),
+        );
+        self.shared.table.store(Arc::new(table));
+        applied.plan = Arc::clone(plan);
+        if applied.drained {
+            return Vec::new();
+        }
+        let mut errors = Vec::new();
+        for (number, listeners) in wanted {
+            if applied.ports.contains_key(&number) {
+                continue;
+            }
+            let local = self.port_map.get(&number).copied().unwrap_or(number);
+            let address = SocketAddr::new(self.bind, local);
+            match listener::bind(number, address) {
+                Ok(port) => drop(applied.ports.insert(number, port)),
+                Err(error) => errors.push(ListenError {
+                    port: number,
+                    address,
+                    listeners: listeners.iter().map(|it| it.name.clone()).collect(),
+                    message: cannot_listen(number, address, &error),
+                }),
+            }
+        }
+        self.announce(&applied);
+        errors
     }
 
     /// Puts new endpoints in force under the same plan.
     pub fn apply_endpoints(&self, endpoints: &EndpointMap) {
-        let _ = endpoints;
-        todo!()
+        let applied = self.applied.lock();
+        // The table points at the same states, which now have other endpoints.
+        drop(self.shared.clusters.update(&applied.plan.clusters, endpoints));
     }
 
     /// Where each port of the plan is served.
     pub fn addresses(&self) -> BTreeMap<u16, SocketAddr> {
-        todo!()
+        let applied = self.applied.lock();
+        applied.ports.iter().map(|(number, (port, _))| (*number, port.address)).collect()
     }
 
     /// The metrics in the Prometheus (OpenMetrics) text format.
     pub fn metrics(&self) -> String {
-        todo!()
+        metrics::render(&self.shared)
     }
 
     /// Takes no new connections, lets requests in progress end, and closes idle connections. Returns when all are
     /// closed (true) or after `timeout` (false). Blocks; call it off the workers.
     pub fn drain(&self, timeout: Duration) -> bool {
-        let _ = timeout;
-        todo!()
+        {
+            let mut applied = self.applied.lock();
+            applied.drained = true;
+            self.close_ports(&mut applied, |_| true);
+        }
+        self.shared.downstream.wait_for_none(timeout)
+    }
+
+    /// Stops accepting on some ports, and waits until their sockets are closed.
+    fn close_ports(&self, applied: &mut Applied, goes: impl Fn(u16) -> bool) {
+        let gone: Vec<_> = applied.ports.extract_if(.., |number, _| goes(*number)).collect();
+        if gone.is_empty() {
+            return;
+        }
+        self.announce(applied);
+        let closed = gone.into_iter().map(|(_, (port, closed))| {
+            port.drain.cancel();
+            closed
+        });
+        for closed in closed.collect::<Vec<_>>() {
+            // Nothing is ever sent: it is disconnected, or time is up.
+            let _ = closed.recv_timeout(CLOSE_TIMEOUT);
+        }
+    }
+
+    /// Tells the workers which ports there are.
+    fn announce(&self, applied: &Applied) {
+        let ports = applied.ports.iter().map(|(number, (port, _))| (*number, Arc::clone(port)));
+        self.ports.send_replace(Arc::new(ports.collect()));
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        for thread in self.threads.drain(..) {
+            // A worker that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let workers = self.threads.len();
+        f.debug_struct("Proxy").field("workers", &workers).finish_non_exhaustive()
+    }
+}
+
+/// What is wrong with a port, and the way out.
+fn cannot_listen(number: u16, address: SocketAddr, error: &io::Error) -> String {
+    let local = address.port();
+    if error.kind() == io::ErrorKind::AddrInUse {
+        format!(
+            "port {local} is in use by another process; stop it, or move the listener with --port-map {number}=PORT"
+        )
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        format!(
+            "port {local} needs a privilege that this process does not have; move the listener with \
+             --port-map {number}={}",
+            u32::from(number) + 8_000
+        )
+    } else {
+        format!("cannot listen on {address}: {error}; move the listener with --port-map {number}=PORT")
     }
 }

@@ -1,19 +1,21 @@
 //! Ports: bound once for all workers, accepted from by each, drained when a plan no longer has them.
 //!
 //! A port is one listening socket that all workers share. Without SO_REUSEPORT a second process is told that the
-//! port is in use, and a worker that stops resets no connection that waits to be accepted.
+//! port is in use, and a worker that stops resets no connection that waits to be accepted. Whoever is awake first
+//! accepts, so the accepting worker hands a connection over where another has clearly fewer.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc as handing, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Counter;
@@ -24,6 +26,9 @@ use crate::worker::Worker;
 const BACKLOG: i32 = 4_096;
 /// How long accepting rests after an error (out of file descriptors, mostly).
 const REST: Duration = Duration::from_millis(50);
+
+/// Connections on their way from one worker to another, per worker.
+const HANDED: usize = 1_024;
 
 /// The ports in service, by the number that Gateways name.
 pub(crate) type Ports = Arc<BTreeMap<u16, Arc<Port>>>;
@@ -75,6 +80,7 @@ pub(crate) fn bind(number: u16, address: SocketAddr) -> io::Result<(Arc<Port>, C
 pub(crate) async fn follow(
     worker: Rc<Worker>,
     mut ports: watch::Receiver<Ports>,
+    mut handed: Handed,
     stop: CancellationToken,
 ) {
     let mut serving: BTreeMap<u16, Arc<Port>> = BTreeMap::new();
@@ -88,9 +94,15 @@ pub(crate) async fn follow(
             }
         }
         drop(now);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = ports.changed() => if changed.is_err() { return },
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = ports.changed() => match changed {
+                    Ok(()) => break,
+                    Err(_) => return,
+                },
+                Some(accepted) = handed.recv() => serve(&worker, accepted),
+            }
         }
     }
 }
@@ -112,7 +124,10 @@ async fn accept(worker: Rc<Worker>, port: Arc<Port>) {
         tokio::select! {
             biased;
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => serve(&worker, &port, stream, peer),
+                Ok((stream, peer)) => match stream.into_std() {
+                    Ok(stream) => assign(&worker, &port, stream, peer),
+                    Err(error) => tracing::warn!(port = port.number, %error, "connection lost"),
+                },
                 Err(error) => {
                     tracing::warn!(port = port.number, %error, "cannot accept a connection");
                     tokio::time::sleep(REST).await;
@@ -123,46 +138,78 @@ async fn accept(worker: Rc<Worker>, port: Arc<Port>) {
     }
     // Those that the kernel has accepted already are served too.
     while let Ok((stream, peer)) = port.socket.accept() {
-        let stream = stream
-            .set_nonblocking(true)
-            .and_then(|()| TcpStream::from_std(stream));
-        if let Ok(stream) = stream {
-            serve(&worker, &port, stream, peer);
-        }
+        assign(&worker, &port, stream, peer);
     }
 }
 
-/// Serves a connection in a task of its own, unless there are too many.
-fn serve(worker: &Rc<Worker>, port: &Port, stream: TcpStream, peer: SocketAddr) {
+/// A connection that has been accepted.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    stream: std::net::TcpStream,
+    connection: Connection,
+    drain: CancellationToken,
+    open: Open,
+}
+
+/// What other workers hand over.
+pub(crate) type Handed = handing::Receiver<Accepted>;
+
+/// Gives a connection to a worker, unless there are too many.
+fn assign(worker: &Rc<Worker>, port: &Port, stream: std::net::TcpStream, peer: SocketAddr) {
     let downstream = &worker.shared.downstream;
-    let Some(open) = Downstream::open(downstream, worker.shared.limits.max_connections) else {
+    let max = worker.shared.limits.max_connections;
+    let Some(open) = Downstream::open(downstream, worker.index, max) else {
         downstream.cx_overflow.count();
         return;
     };
-    let Port {
-        number,
-        address,
-        socket: _,
-        drain,
-        _open,
-    } = port;
-    let connection = Connection {
-        peer,
-        local: stream.local_addr().unwrap_or(*address),
-        port: *number,
+    let seat = open.seat;
+    let accepted = Accepted {
+        connection: Connection {
+            peer,
+            local: stream.local_addr().unwrap_or(port.address),
+            port: port.number,
+        },
+        stream,
+        drain: port.drain.clone(),
+        open,
     };
-    let served = connection::serve(Rc::clone(worker), stream, connection, drain.clone());
-    tokio::task::spawn_local(async move {
-        let _open = open;
-        served.await;
-    });
+    if seat == worker.index {
+        serve(worker, accepted);
+    } else if let Err(error) = downstream.seats[seat].handed.try_send(accepted) {
+        // It has its hands full, or is stopping.
+        serve(worker, error.into_inner());
+    }
+}
+
+/// Serves a connection in a task of its own.
+fn serve(worker: &Rc<Worker>, accepted: Accepted) {
+    let Accepted {
+        stream,
+        connection,
+        drain,
+        open,
+    } = accepted;
+    let stream = stream
+        .set_nonblocking(true)
+        .and_then(|()| TcpStream::from_std(stream));
+    match stream {
+        Ok(stream) => {
+            let served = connection::serve(Rc::clone(worker), stream, connection, drain);
+            tokio::task::spawn_local(async move {
+                let _open = open;
+                served.await;
+            });
+        }
+        Err(error) => tracing::warn!(port = connection.port, %error, "connection lost"),
+    }
 }
 
 /// Connections from clients, over all workers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Downstream {
     active: Mutex<usize>,
     none: Condvar,
+    seats: Box<[Seat]>,
     /// Connections served.
     pub(crate) cx_total: Counter,
     /// Connections refused because there were too many.
@@ -175,19 +222,66 @@ pub(crate) struct Downstream {
     pub(crate) cx_idle_timeout: Counter,
 }
 
+/// A worker, seen by the others.
+#[derive(Debug)]
+struct Seat {
+    connections: AtomicUsize,
+    handed: handing::Sender<Accepted>,
+}
+
 /// An open connection; dropping it counts it off.
 #[derive(Debug)]
-struct Open(Arc<Downstream>);
+struct Open {
+    downstream: Arc<Downstream>,
+    /// The worker that it was given to.
+    seat: usize,
+}
 
 impl Downstream {
-    fn open(this: &Arc<Self>, max: usize) -> Option<Open> {
+    /// No connections, and what each worker is handed.
+    pub(crate) fn new(workers: usize) -> (Arc<Self>, Vec<Handed>) {
+        let (seats, handed): (Vec<Seat>, Vec<Handed>) = (0..workers)
+            .map(|_| {
+                let (sender, receiver) = handing::channel(HANDED);
+                let seat = Seat {
+                    connections: AtomicUsize::new(0),
+                    handed: sender,
+                };
+                (seat, receiver)
+            })
+            .unzip();
+        let downstream = Self {
+            active: Mutex::default(),
+            none: Condvar::new(),
+            seats: seats.into(),
+            cx_total: Counter::default(),
+            cx_overflow: Counter::default(),
+            cx_protocol_error: Counter::default(),
+            cx_head_timeout: Counter::default(),
+            cx_idle_timeout: Counter::default(),
+        };
+        (Arc::new(downstream), handed)
+    }
+
+    /// Counts a connection that `worker` has accepted, and says who is to serve it.
+    fn open(this: &Arc<Self>, worker: usize, max: usize) -> Option<Open> {
         let mut active = this.active.lock();
         if *active >= max {
             return None;
         }
         *active += 1;
+        let loads: Vec<usize> = this
+            .seats
+            .iter()
+            .map(|seat| seat.connections.load(Ordering::Relaxed))
+            .collect();
+        let seat = seat_for(worker, &loads);
+        this.seats[seat].connections.fetch_add(1, Ordering::Relaxed);
         this.cx_total.count();
-        Some(Open(Arc::clone(this)))
+        Some(Open {
+            downstream: Arc::clone(this),
+            seat,
+        })
     }
 
     /// Connections that are open.
@@ -204,12 +298,58 @@ impl Downstream {
     }
 }
 
+/// The worker that gets a connection: the one that accepted it, unless another has an eighth fewer. Handing over costs
+/// something, so many short connections are not shifted for little; a few long ones are spread evenly.
+fn seat_for(worker: usize, loads: &[usize]) -> usize {
+    let least = loads.iter().enumerate().min_by_key(|(_, load)| **load);
+    match least {
+        Some((seat, load)) if loads[worker] > load + load / 8 => seat,
+        Some(_) | None => worker,
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
-        let mut active = self.0.active.lock();
+        let Self { downstream, seat } = self;
+        downstream.seats[*seat]
+            .connections
+            .fetch_sub(1, Ordering::Relaxed);
+        let mut active = downstream.active.lock();
         *active -= 1;
         if *active == 0 {
-            self.0.none.notify_all();
+            downstream.none.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_spread_without_shifting_for_little() {
+        // (connections of each worker, who accepted, who serves)
+        let cases: [(&[usize], usize, usize); 9] = [
+            (&[0], 0, 0),
+            (&[0, 0], 1, 1),
+            (&[1, 0], 0, 1),
+            (&[1, 0], 1, 1),
+            (&[1, 1], 0, 0),
+            (&[5, 4, 3], 0, 2),
+            (&[100, 90], 0, 0),
+            (&[102, 90], 0, 1),
+            (&[1, 0, 0], 2, 2),
+        ];
+        for (loads, worker, seat) in cases {
+            assert_eq!(seat_for(worker, loads), seat, "{loads:?} {worker}");
+        }
+        let mut loads = [0; 4];
+        for _ in 0..100 {
+            loads[seat_for(0, &loads)] += 1;
+        }
+        assert!(
+            loads.iter().all(|load| (23..=28).contains(load)),
+            "{loads:?}"
+        );
     }
 }

@@ -14,7 +14,7 @@ use weir_limiter::Clock;
 use crate::access_log::AccessLog;
 use crate::cluster::ClusterRegistry;
 use crate::features::rate_limit::GlobalStore;
-use crate::listener::{self, Downstream, Ports};
+use crate::listener::{self, Downstream, Handed, Ports};
 use crate::metrics::Metrics;
 use crate::options::Limits;
 use crate::table::RoutingTable;
@@ -73,6 +73,7 @@ pub(crate) fn start(
     shared: Arc<Shared>,
     rng: fastrand::Rng,
     ports: watch::Receiver<Ports>,
+    handed: Handed,
     stop: CancellationToken,
 ) -> std::io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -83,6 +84,6 @@ pub(crate) fn start(
         .spawn(move || {
             let worker = Worker::new(index, shared, rng);
             let tasks = LocalSet::new();
-            tasks.block_on(&runtime, listener::follow(worker, ports, stop));
+            tasks.block_on(&runtime, listener::follow(worker, ports, handed, stop));
         })
 }
