@@ -115,7 +115,15 @@ impl Proxy {
     /// # Errors
     /// When a thread, a runtime or the access log cannot be had.
     pub fn start(options: Options) -> Result<Self, StartError> {
-        let Options { workers, bind, port_map, limits, access_log, clock, seed } = options;
+        let Options {
+            workers,
+            bind,
+            port_map,
+            limits,
+            access_log,
+            clock,
+            seed,
+        } = options;
         let workers = workers.max(1);
         let mut seeds = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let access_log = AccessLog::open(&access_log, workers).map_err(|source| {
@@ -179,7 +187,9 @@ impl Proxy {
             &self.shared.global,
             self.shared.clock.now(),
         );
+        drop(previous);
         self.shared.table.store(Arc::new(table));
+        self.shared.metrics.forget_gone();
         applied.plan = Arc::clone(plan);
         if applied.drained {
             return Vec::new();
@@ -209,13 +219,21 @@ impl Proxy {
     pub fn apply_endpoints(&self, endpoints: &EndpointMap) {
         let applied = self.applied.lock();
         // The table points at the same states, which now have other endpoints.
-        drop(self.shared.clusters.update(&applied.plan.clusters, endpoints));
+        drop(
+            self.shared
+                .clusters
+                .update(&applied.plan.clusters, endpoints),
+        );
     }
 
     /// Where each port of the plan is served.
     pub fn addresses(&self) -> BTreeMap<u16, SocketAddr> {
         let applied = self.applied.lock();
-        applied.ports.iter().map(|(number, (port, _))| (*number, port.address)).collect()
+        applied
+            .ports
+            .iter()
+            .map(|(number, (port, _))| (*number, port.address))
+            .collect()
     }
 
     /// The metrics in the Prometheus (OpenMetrics) text format.
@@ -236,7 +254,10 @@ impl Proxy {
 
     /// Stops accepting on some ports, and waits until their sockets are closed.
     fn close_ports(&self, applied: &mut Applied, goes: impl Fn(u16) -> bool) {
-        let gone: Vec<_> = applied.ports.extract_if(.., |number, _| goes(*number)).collect();
+        let gone: Vec<_> = applied
+            .ports
+            .extract_if(.., |number, _| goes(*number))
+            .collect();
         if gone.is_empty() {
             return;
         }
@@ -253,7 +274,10 @@ impl Proxy {
 
     /// Tells the workers which ports there are.
     fn announce(&self, applied: &Applied) {
-        let ports = applied.ports.iter().map(|(number, (port, _))| (*number, Arc::clone(port)));
+        let ports = applied
+            .ports
+            .iter()
+            .map(|(number, (port, _))| (*number, Arc::clone(port)));
         self.ports.send_replace(Arc::new(ports.collect()));
     }
 }
@@ -271,7 +295,9 @@ impl Drop for Proxy {
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let workers = self.threads.len();
-        f.debug_struct("Proxy").field("workers", &workers).finish_non_exhaustive()
+        f.debug_struct("Proxy")
+            .field("workers", &workers)
+            .finish_non_exhaustive()
     }
 }
 
@@ -289,6 +315,8 @@ fn cannot_listen(number: u16, address: SocketAddr, error: &io::Error) -> String 
             u32::from(number) + 8_000
         )
     } else {
-        format!("cannot listen on {address}: {error}; move the listener with --port-map {number}=PORT")
+        format!(
+            "cannot listen on {address}: {error}; move the listener with --port-map {number}=PORT"
+        )
     }
 }
