@@ -105,7 +105,7 @@ impl AccessLog {
     ) {
         if let Some(buffers) = &self.buffers {
             buffers.append(worker, |line| {
-                line::write(line, exchange, received, duration)
+                line::write(line, exchange, received, duration);
             });
         }
     }

@@ -146,7 +146,7 @@ impl Exchange {
 
     /// Notes why it is answered here.
     pub(crate) fn rejected(&mut self, rejection: &mut Rejection) {
-        for flag in rejection.flags.iter() {
+        if let Some(flag) = rejection.flag {
             self.flags.add(flag);
         }
         self.details = rejection.details.clone();

@@ -308,7 +308,7 @@ mod tests {
         for (kind, retried, status, flag, body, details) in cases {
             let rejection = no_response(kind, retried);
             assert_eq!(rejection.status.as_u16(), status);
-            assert_eq!(rejection.flags.to_string(), flag);
+            assert_eq!(rejection.flag.map(Flag::text), Some(flag));
             assert_eq!(rejection.body, format!("{prefix}{body}"));
             let details = format!("upstream_reset_before_response_started{{{details}}}");
             assert_eq!(rejection.details, details);

@@ -22,7 +22,7 @@ pub use docs::{DOCS, MetricDoc};
 pub(crate) use render::render;
 
 /// The counts of a process, those of clusters and connections apart.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Metrics {
     listeners: Mutex<BTreeMap<ListenerName, Weak<ListenerStats>>>,
     /// Requests that no listener answers for.
@@ -113,15 +113,6 @@ pub(crate) struct Ended<'a> {
     pub(crate) received: u64,
     pub(crate) sent: u64,
     pub(crate) duration: Duration,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self {
-            listeners: Mutex::default(),
-            unmatched: Arc::default(),
-        }
-    }
 }
 
 impl Metrics {

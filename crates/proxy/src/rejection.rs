@@ -6,7 +6,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
-use crate::flags::{Flag, Flags};
+use crate::flags::Flag;
 
 /// Why a request was answered here, and with what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) struct Rejection {
     /// The body; empty: none.
     pub(crate) body: Cow<'static, str>,
     /// What goes to the log, besides what is there already.
-    pub(crate) flags: Flags,
+    pub(crate) flag: Option<Flag>,
     /// The `response_code_details` of the log.
     pub(crate) details: Cow<'static, str>,
     /// Why no connection to an endpoint could be made.
@@ -34,7 +34,7 @@ impl Rejection {
         Self {
             status,
             body: Cow::Borrowed(""),
-            flags: Flags::default(),
+            flag: None,
             details: details.into(),
             transport_failure: None,
             grpc_status: None,
@@ -51,7 +51,7 @@ impl Rejection {
 
     /// With a flag.
     pub(crate) fn flag(mut self, flag: Flag) -> Self {
-        self.flags.add(flag);
+        self.flag = Some(flag);
         self
     }
 
@@ -115,7 +115,7 @@ impl Rejection {
         let Self {
             status,
             body,
-            flags: _,
+            flag: _,
             details: _,
             transport_failure: _,
             grpc_status,

@@ -254,7 +254,7 @@ impl Attempt {
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.upload.0.lock().length.clone()
+        self.upload.0.lock().length
     }
 }
 

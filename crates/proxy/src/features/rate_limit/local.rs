@@ -40,7 +40,7 @@ struct LocalRule {
 #[derive(Debug)]
 enum Bucket {
     One(TokenBucket),
-    Each(DistinctBuckets, Key),
+    Each(Box<DistinctBuckets>, Key),
 }
 
 impl LocalLimits {
@@ -158,7 +158,7 @@ impl LocalRule {
             Some(rule) => Arc::new(rule.bucket.resized(limit, making.now)),
             None if selector.as_ref().is_some_and(|it| it.is_distinct) => {
                 let base = making.store.keys.name(&name.to_string());
-                Arc::new(Bucket::Each(DistinctBuckets::new(limit), base))
+                Arc::new(Bucket::Each(Box::new(DistinctBuckets::new(limit)), base))
             }
             None => Arc::new(Bucket::One(TokenBucket::new(limit))),
         };
@@ -221,7 +221,7 @@ impl Bucket {
     fn resized(&self, rate: Rate, now: Now) -> Self {
         match self {
             Self::One(bucket) => Self::One(bucket.resized(rate, now)),
-            Self::Each(buckets, base) => Self::Each(buckets.resized(rate, now), *base),
+            Self::Each(buckets, base) => Self::Each(Box::new(buckets.resized(rate, now)), *base),
         }
     }
 }
