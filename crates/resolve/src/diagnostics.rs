@@ -56,7 +56,11 @@ impl FieldPath {
     /// The field `name` of what this path names.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
+        if self.0.is_empty() {
+            Self(name.to_owned())
+        } else {
+            Self(format!("{}.{name}", self.0))
+        }
     }
 
     /// The item `index` of the list that this path names.
@@ -105,15 +109,39 @@ impl Diagnostics {
     }
 
     /// Adds an error.
-    pub fn error(&mut self, object: &ObjectRef, field: FieldPath, id: &'static str, message: impl Into<String>) {
+    pub fn error(
+        &mut self,
+        object: &ObjectRef,
+        field: FieldPath,
+        id: &'static str,
+        message: impl Into<String>,
+    ) {
         let (object, message) = (object.clone(), message.into());
-        self.push(Diagnostic { object, field, severity: Severity::Error, id, message });
+        self.push(Diagnostic {
+            object,
+            field,
+            severity: Severity::Error,
+            id,
+            message,
+        });
     }
 
     /// Adds a warning.
-    pub fn warning(&mut self, object: &ObjectRef, field: FieldPath, id: &'static str, message: impl Into<String>) {
+    pub fn warning(
+        &mut self,
+        object: &ObjectRef,
+        field: FieldPath,
+        id: &'static str,
+        message: impl Into<String>,
+    ) {
         let (object, message) = (object.clone(), message.into());
-        self.push(Diagnostic { object, field, severity: Severity::Warning, id, message });
+        self.push(Diagnostic {
+            object,
+            field,
+            severity: Severity::Warning,
+            id,
+            message,
+        });
     }
 
     /// The findings, sorted by object and place, each once.

@@ -27,8 +27,13 @@ pub fn endpoints(resources: &Resources) -> EndpointMap {
     let mut map = EndpointMap::new();
     for (name, service) in &resources.services {
         let slices = slices.get(name).map(Vec::as_slice).unwrap_or_default();
-        for port in service.spec.iter().flat_map(|spec| spec.ports.iter().flatten()) {
-            if let (true, Ok(number)) = (is_tcp(port.protocol.as_deref()), u16::try_from(port.port)) {
+        for port in service
+            .spec
+            .iter()
+            .flat_map(|spec| spec.ports.iter().flatten())
+        {
+            if let (true, Ok(number)) = (is_tcp(port.protocol.as_deref()), u16::try_from(port.port))
+            {
                 let key = EndpointsName::of_service(name, number);
                 map.insert(key, of_port(service, port, slices).into());
             }
@@ -54,7 +59,12 @@ pub(crate) fn is_tcp(protocol: Option<&str>) -> bool {
 fn slices_by_service(resources: &Resources) -> BTreeMap<NamespacedName, Vec<&EndpointSlice>> {
     let mut services: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (name, slice) in &resources.endpoint_slices {
-        if let Some(service) = slice.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME)) {
+        if let Some(service) = slice
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(SERVICE_NAME))
+        {
             let service = NamespacedName::new(Arc::clone(&name.namespace), service.as_str());
             services.entry(service).or_default().push(&**slice);
         }
@@ -64,22 +74,43 @@ fn slices_by_service(resources: &Resources) -> BTreeMap<NamespacedName, Vec<&End
 
 fn of_port(service: &Service, port: &ServicePort, slices: &[&EndpointSlice]) -> Vec<Endpoint> {
     // A Service of both families has the same pods in slices of each: its first family is taken.
-    let families = service.spec.as_ref().and_then(|spec| spec.ip_families.as_deref()).unwrap_or_default();
-    let family = families.first().filter(|family| slices.iter().any(|slice| slice.address_type == **family));
-    let slices = slices.iter().filter(|slice| family.is_none_or(|family| slice.address_type == *family));
+    let families = service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.ip_families.as_deref())
+        .unwrap_or_default();
+    let family = families
+        .first()
+        .filter(|family| slices.iter().any(|slice| slice.address_type == **family));
+    let slices = slices
+        .iter()
+        .filter(|slice| family.is_none_or(|family| slice.address_type == *family));
     let (mut ready, mut terminating) = (Vec::new(), Vec::new());
     for slice in slices {
-        let Some(number) = port_of(slice, port) else { continue };
+        let Some(number) = port_of(slice, port) else {
+            continue;
+        };
         for endpoint in &slice.endpoints {
-            let Some(address) = endpoint.addresses.first().and_then(|it| address(it, number)) else { continue };
-            let conditions = endpoint.conditions.as_ref();
-            let says = |condition: fn(&k8s_openapi::api::discovery::v1::EndpointConditions) -> Option<bool>| {
-                conditions.and_then(condition)
+            let Some(address) = endpoint
+                .addresses
+                .first()
+                .and_then(|it| address(it, number))
+            else {
+                continue;
             };
-            let found = Endpoint { address, hostname: None, zone: endpoint.zone.as_deref().map(Into::into) };
+            let conditions = endpoint.conditions.as_ref();
+            let says = |condition: fn(
+                &k8s_openapi::api::discovery::v1::EndpointConditions,
+            ) -> Option<bool>| { conditions.and_then(condition) };
+            let found = Endpoint {
+                address,
+                hostname: None,
+                zone: endpoint.zone.as_deref().map(Into::into),
+            };
             if says(|it| it.ready) != Some(false) {
                 ready.push(found);
-            } else if says(|it| it.terminating) == Some(true) && says(|it| it.serving) == Some(true) {
+            } else if says(|it| it.terminating) == Some(true) && says(|it| it.serving) == Some(true)
+            {
                 terminating.push(found);
             }
         }
@@ -99,7 +130,13 @@ fn port_of(slice: &EndpointSlice, port: &ServicePort) -> Option<u16> {
         Some(IntOrString::String(_)) => None,
         None => Some(port.port),
     };
-    let ports = || slice.ports.iter().flatten().filter(|it| is_tcp(it.protocol.as_deref()));
+    let ports = || {
+        slice
+            .ports
+            .iter()
+            .flatten()
+            .filter(|it| is_tcp(it.protocol.as_deref()))
+    };
     let named = ports().find(|it| it.name.as_deref().unwrap_or_default() == name);
     let targeted = || ports().find(|it| target.is_some() && it.port == target);
     let EndpointPort { port: number, .. } = named.or_else(targeted)?;
@@ -117,18 +154,31 @@ fn address(text: &str, port: u16) -> Option<EndpointAddress> {
 
 /// An endpoint of a Backend. Backends with one that cannot be read are not accepted, so leaving it out loses nothing.
 fn of_backend(endpoint: &BackendEndpoint) -> Option<Endpoint> {
-    let BackendEndpoint { hostname, fqdn, ip, unix, zone } = endpoint;
+    let BackendEndpoint {
+        hostname,
+        fqdn,
+        ip,
+        unix,
+        zone,
+    } = endpoint;
     let address = if let Some(ip) = ip {
         let address = ip.address.parse().ok()?;
         EndpointAddress::Ip(SocketAddr::new(address, u16::try_from(ip.port).ok()?))
     } else if let Some(fqdn) = fqdn {
         let hostname = fqdn.hostname.strip_suffix('.').unwrap_or(&fqdn.hostname);
-        EndpointAddress::Fqdn(hostname.to_ascii_lowercase().into(), u16::try_from(fqdn.port).ok()?)
+        EndpointAddress::Fqdn(
+            hostname.to_ascii_lowercase().into(),
+            u16::try_from(fqdn.port).ok()?,
+        )
     } else {
         EndpointAddress::Unix(unix.as_ref()?.path.as_str().into())
     };
     let shared = |text: &Option<String>| text.as_deref().map(Into::into);
-    Some(Endpoint { address, hostname: shared(hostname), zone: shared(zone) })
+    Some(Endpoint {
+        address,
+        hostname: shared(hostname),
+        zone: shared(zone),
+    })
 }
 
 #[cfg(test)]
@@ -140,13 +190,19 @@ mod tests {
     fn of_service(service: Value, slices: &[Value]) -> Vec<String> {
         let mut resources = Resources::default();
         let service = json!({"metadata": {"name": "s", "namespace": "ns"}, "spec": service});
-        resources.services.insert(NamespacedName::new("ns", "s"), Arc::new(serde_json::from_value(service).unwrap()));
+        resources.services.insert(
+            NamespacedName::new("ns", "s"),
+            Arc::new(serde_json::from_value(service).unwrap()),
+        );
         for (index, slice) in slices.iter().enumerate() {
             let mut slice = slice.clone();
             let name = format!("slice-{index}");
-            slice["metadata"] = json!({"name": name, "namespace": "ns", "labels": {SERVICE_NAME: "s"}});
+            slice["metadata"] =
+                json!({"name": name, "namespace": "ns", "labels": {SERVICE_NAME: "s"}});
             let slice = serde_json::from_value(slice).unwrap();
-            resources.endpoint_slices.insert(NamespacedName::new("ns", name), Arc::new(slice));
+            resources
+                .endpoint_slices
+                .insert(NamespacedName::new("ns", name), Arc::new(slice));
         }
         show(&endpoints(&resources))
     }
@@ -161,7 +217,10 @@ mod tests {
     }
 
     fn slice(ports: Value, addresses: &[&str]) -> Value {
-        let endpoints: Vec<_> = addresses.iter().map(|it| json!({"addresses": [it]})).collect();
+        let endpoints: Vec<_> = addresses
+            .iter()
+            .map(|it| json!({"addresses": [it]}))
+            .collect();
         json!({"addressType": "IPv4", "ports": ports, "endpoints": endpoints})
     }
 
@@ -169,21 +228,57 @@ mod tests {
     fn ports_are_found_by_name_then_by_target() {
         let http = json!([{"name": "http", "port": 8080}]);
         let cases = [
-            (json!({"port": 80, "name": "http"}), http.clone(), "10.0.0.1:8080"),
-            (json!({"port": 80}), json!([{"port": 9000}]), "10.0.0.1:9000"),
-            (json!({"port": 80}), json!([{"name": "", "port": 9000}]), "10.0.0.1:9000"),
-            (json!({"port": 80, "targetPort": 8080}), http.clone(), "10.0.0.1:8080"),
+            (
+                json!({"port": 80, "name": "http"}),
+                http.clone(),
+                "10.0.0.1:8080",
+            ),
+            (
+                json!({"port": 80}),
+                json!([{"port": 9000}]),
+                "10.0.0.1:9000",
+            ),
+            (
+                json!({"port": 80}),
+                json!([{"name": "", "port": 9000}]),
+                "10.0.0.1:9000",
+            ),
+            (
+                json!({"port": 80, "targetPort": 8080}),
+                http.clone(),
+                "10.0.0.1:8080",
+            ),
             (json!({"port": 8080}), http.clone(), "10.0.0.1:8080"),
-            (json!({"port": 80, "name": "web", "targetPort": 81}), http.clone(), ""),
-            (json!({"port": 80, "name": "web", "targetPort": "http"}), http, ""),
-            (json!({"port": 80, "targetPort": 81}), json!([{}]), "10.0.0.1:81"),
-            (json!({"port": 80}), json!([{"port": 9000, "protocol": "UDP"}]), ""),
+            (
+                json!({"port": 80, "name": "web", "targetPort": 81}),
+                http.clone(),
+                "",
+            ),
+            (
+                json!({"port": 80, "name": "web", "targetPort": "http"}),
+                http,
+                "",
+            ),
+            (
+                json!({"port": 80, "targetPort": 81}),
+                json!([{}]),
+                "10.0.0.1:81",
+            ),
+            (
+                json!({"port": 80}),
+                json!([{"port": 9000, "protocol": "UDP"}]),
+                "",
+            ),
         ];
         for (port, ports, expected) in cases {
             let service = json!({"ports": [port]});
             let number = port["port"].clone();
             let found = of_service(service, &[slice(ports, &["10.0.0.1"])]);
-            assert_eq!(found, [format!("Service/ns/s:{number} {expected}")], "{port}");
+            assert_eq!(
+                found,
+                [format!("Service/ns/s:{number} {expected}")],
+                "{port}"
+            );
         }
         let udp = json!({"ports": [{"port": 53, "protocol": "UDP"}]});
         assert!(of_service(udp, &[]).is_empty());
@@ -197,12 +292,24 @@ mod tests {
         let ready = endpoint("10.0.0.2", json!({"ready": true}));
         let unsaid = endpoint("10.0.0.1", json!({}));
         let broken = endpoint("10.0.0.3", json!({"ready": false}));
-        let leaving = endpoint("10.0.0.4", json!({"ready": false, "serving": true, "terminating": true}));
-        let gone = endpoint("10.0.0.5", json!({"ready": false, "serving": false, "terminating": true}));
+        let leaving = endpoint(
+            "10.0.0.4",
+            json!({"ready": false, "serving": true, "terminating": true}),
+        );
+        let gone = endpoint(
+            "10.0.0.5",
+            json!({"ready": false, "serving": false, "terminating": true}),
+        );
         let all = [&ready, &unsaid, &broken, &leaving, &gone, &ready].map(Clone::clone);
-        assert_eq!(of_service(service.clone(), &[slice(&all)]), ["Service/ns/s:1 10.0.0.1:1 10.0.0.2:1"]);
+        assert_eq!(
+            of_service(service.clone(), &[slice(&all)]),
+            ["Service/ns/s:1 10.0.0.1:1 10.0.0.2:1"]
+        );
         let none_ready = [broken, leaving, gone];
-        assert_eq!(of_service(service, &[slice(&none_ready)]), ["Service/ns/s:1 10.0.0.4:1"]);
+        assert_eq!(
+            of_service(service, &[slice(&none_ready)]),
+            ["Service/ns/s:1 10.0.0.4:1"]
+        );
     }
 
     #[test]
@@ -213,9 +320,18 @@ mod tests {
         v6["addressType"] = json!("IPv6");
         let both = [v4, v6];
         let service = |families: Value| json!({"ports": [{"port": 1}], "ipFamilies": families});
-        assert_eq!(of_service(service(json!(["IPv6", "IPv4"])), &both), ["Service/ns/s:1 [fd00::1]:1"]);
-        assert_eq!(of_service(service(Value::Null), &both), ["Service/ns/s:1 10.0.0.1:1 [fd00::1]:1"]);
-        assert_eq!(of_service(service(json!(["IPv6"])), &both[..1]), ["Service/ns/s:1 10.0.0.1:1"]);
+        assert_eq!(
+            of_service(service(json!(["IPv6", "IPv4"])), &both),
+            ["Service/ns/s:1 [fd00::1]:1"]
+        );
+        assert_eq!(
+            of_service(service(Value::Null), &both),
+            ["Service/ns/s:1 10.0.0.1:1 [fd00::1]:1"]
+        );
+        assert_eq!(
+            of_service(service(json!(["IPv6"])), &both[..1]),
+            ["Service/ns/s:1 10.0.0.1:1"]
+        );
     }
 
     #[test]
@@ -230,10 +346,18 @@ mod tests {
         ]}}))
         .unwrap();
         let mut resources = Resources::default();
-        resources.backends.insert(NamespacedName::new("ns", "b"), Arc::new(backend));
+        resources
+            .backends
+            .insert(NamespacedName::new("ns", "b"), Arc::new(backend));
         let map = endpoints(&resources);
-        assert_eq!(show(&map), ["Backend/ns/b unix:/run/app.sock [::1]:80 app.example.com:443"]);
+        assert_eq!(
+            show(&map),
+            ["Backend/ns/b unix:/run/app.sock [::1]:80 app.example.com:443"]
+        );
         let second = &map[&EndpointsName::of_backend(&NamespacedName::new("ns", "b"))][1];
-        assert_eq!((second.zone.as_deref(), second.hostname.as_deref()), (Some("a"), Some("app.example.com")));
+        assert_eq!(
+            (second.zone.as_deref(), second.hostname.as_deref()),
+            (Some("a"), Some("app.example.com"))
+        );
     }
 }

@@ -15,6 +15,8 @@ mod endpoints;
 mod enforcement;
 pub mod explain;
 pub mod features;
+#[cfg(test)]
+mod fixtures;
 mod lower;
 pub mod memo;
 mod merge;

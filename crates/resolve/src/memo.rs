@@ -184,37 +184,4 @@ fn since<T>(seen: &mut Objects<T>, now: &Objects<T>) -> Vec<Change<Arc<T>>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn objects(names: &[(&str, &Arc<u8>)]) -> Objects<u8> {
-        names
-            .iter()
-            .map(|(name, it)| (NamespacedName::new("ns", *name), Arc::clone(it)))
-            .collect()
-    }
-
-    #[test]
-    fn only_what_is_another_arc_has_changed() {
-        let [a, b, c, other] = [1, 2, 3, 2].map(Arc::new);
-        let now = objects(&[("a", &a), ("b", &b), ("d", &c)]);
-        let mut seen = Objects::default();
-        let changes = |seen: &mut Objects<u8>, now: &Objects<u8>| -> Vec<String> {
-            let text = |it: Option<Arc<u8>>| it.map_or("-".to_owned(), |it| it.to_string());
-            since(seen, now)
-                .into_iter()
-                .map(|it| format!("{} {}>{}", it.name.name, text(it.old), text(it.new)))
-                .collect()
-        };
-        assert_eq!(changes(&mut seen, &now), ["a ->1", "b ->2", "d ->3"]);
-        assert!(changes(&mut seen, &now).is_empty());
-        let now = objects(&[("b", &other), ("c", &c), ("d", &c), ("e", &a)]);
-        assert_eq!(
-            changes(&mut seen, &now),
-            ["a 1>-", "b 2>2", "c ->3", "e ->1"]
-        );
-        assert_eq!(seen, now);
-        assert_eq!(changes(&mut seen, &Objects::default()).len(), 4);
-        assert!(seen.is_empty());
-    }
-}
+mod tests;

@@ -39,9 +39,10 @@ pub fn permitted(grants: &Objects<ReferenceGrant>, from: Referrer<'_>, to: Refer
 }
 
 fn grants_it(grant: &ReferenceGrant, from: Referrer<'_>, to: Referent<'_>) -> bool {
-    let trusted = grant.spec.from.iter().any(|it| {
-        it.group == from.group && it.kind == from.kind && it.namespace == from.namespace
-    });
+    let trusted =
+        grant.spec.from.iter().any(|it| {
+            it.group == from.group && it.kind == from.kind && it.namespace == from.namespace
+        });
     trusted
         && grant.spec.to.iter().any(|it| {
             let name = it.name.as_deref().filter(|name| !name.is_empty());
@@ -69,22 +70,73 @@ mod tests {
     }
 
     fn ask(to_name: Option<&str>, from: &str, kind: &str, to: &str) -> bool {
-        let from = Referrer { group: "gateway.networking.k8s.io", kind, namespace: from };
-        let to = Referent { group: "", kind: "Service", namespace: to, name: "cart" };
+        let from = Referrer {
+            group: "gateway.networking.k8s.io",
+            kind,
+            namespace: from,
+        };
+        let to = Referent {
+            group: "",
+            kind: "Service",
+            namespace: to,
+            name: "cart",
+        };
         permitted(&grants(to_name), from, to)
     }
 
     #[test]
     fn a_grant_opens_one_namespace_to_one_kind_of_another() {
         let cases = [
-            ("its own namespace", None, "elsewhere", "HTTPRoute", "elsewhere", true),
+            (
+                "its own namespace",
+                None,
+                "elsewhere",
+                "HTTPRoute",
+                "elsewhere",
+                true,
+            ),
             ("granted", None, "shop", "HTTPRoute", "backends", true),
-            ("granted by name", Some("cart"), "shop", "HTTPRoute", "backends", true),
-            ("an empty name is every name", Some(""), "shop", "HTTPRoute", "backends", true),
-            ("another name", Some("other"), "shop", "HTTPRoute", "backends", false),
+            (
+                "granted by name",
+                Some("cart"),
+                "shop",
+                "HTTPRoute",
+                "backends",
+                true,
+            ),
+            (
+                "an empty name is every name",
+                Some(""),
+                "shop",
+                "HTTPRoute",
+                "backends",
+                true,
+            ),
+            (
+                "another name",
+                Some("other"),
+                "shop",
+                "HTTPRoute",
+                "backends",
+                false,
+            ),
             ("another kind", None, "shop", "GRPCRoute", "backends", false),
-            ("another referrer", None, "blog", "HTTPRoute", "backends", false),
-            ("the grant lies elsewhere", None, "shop", "HTTPRoute", "private", false),
+            (
+                "another referrer",
+                None,
+                "blog",
+                "HTTPRoute",
+                "backends",
+                false,
+            ),
+            (
+                "the grant lies elsewhere",
+                None,
+                "shop",
+                "HTTPRoute",
+                "private",
+                false,
+            ),
         ];
         for (case, name, from, kind, to, expected) in cases {
             assert_eq!(ask(name, from, kind, to), expected, "{case}");

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use weir_plan::NamespacedName;
 
 use crate::api::{
-    Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, GrpcRoute, Gateway, GatewayClass, HttpRoute, ListenerSet,
-    Namespace, ReferenceGrant, Service, TcpRoute, TlsRoute, UdpRoute,
+    Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GrpcRoute,
+    HttpRoute, ListenerSet, Namespace, ReferenceGrant, Service, TcpRoute, TlsRoute, UdpRoute,
 };
 use crate::diagnostics::ObjectRef;
 use crate::object::{Object, OtherPolicy};

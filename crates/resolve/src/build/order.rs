@@ -20,6 +20,14 @@ pub(crate) struct Entry {
     pub(crate) route: Arc<Route>,
 }
 
+impl PartialEq for Entry {
+    /// Routes never change in place, so the same pointer is the same route.
+    fn eq(&self, other: &Self) -> bool {
+        let Self { created, match_index, route } = self;
+        *created == other.created && *match_index == other.match_index && Arc::ptr_eq(route, &other.route)
+    }
+}
+
 /// Sorts what is tried first before the rest. No two routes under one host name are equal.
 pub(crate) fn precedence(a: &Entry, b: &Entry) -> Ordering {
     let (one, two) = (&a.route.rule.name, &b.route.rule.name);

@@ -40,37 +40,28 @@ struct Host {
 impl Table {
     /// Puts what a route was built to in place of what it was.
     pub(crate) fn replace(&mut self, old: Option<&Built>, new: Option<&Built>) {
-        let entries =
-            |built: Option<&'_ Built>| built.map(|it| it.entries.clone()).unwrap_or_default();
-        let same = |a: &[Entry], b: &[Entry]| {
-            a.len() == b.len()
-                && a.iter()
-                    .zip(b)
-                    .all(|(a, b)| Arc::ptr_eq(&a.route, &b.route))
-        };
+        let entries = |built: Option<&Built>| built.map(|it| it.entries.clone()).unwrap_or_default();
         let (was, is) = (entries(old), entries(new));
-        let unchanged = was.len() == is.len()
-            && was
-                .iter()
-                .zip(&is)
-                .all(|(a, b)| a.0 == b.0 && a.1 == b.1 && same(&a.2, &b.2));
-        if !unchanged {
+        if was != is {
             self.plan = None;
-            was.into_iter()
-                .for_each(|(listener, host, entries)| self.remove(&listener, host, &entries));
-            is.into_iter()
-                .for_each(|(listener, host, entries)| self.insert(listener, host, entries));
+            for (listener, host, entries) in was {
+                self.remove(&listener, host, &entries);
+            }
+            for (listener, host, entries) in is {
+                self.insert(listener, host, entries);
+            }
         }
-        let clusters =
-            |built: Option<&'_ Built>| built.map(|it| it.clusters.clone()).unwrap_or_default();
+        let clusters = |built: Option<&Built>| built.map(|it| it.clusters.clone()).unwrap_or_default();
         let (was, is) = (clusters(old), clusters(new));
         if was.len() != is.len() || !was.iter().zip(&is).all(|(a, b)| Arc::ptr_eq(a, b)) {
             self.plan = None;
             for cluster in was {
-                self.clusters.remove(&cluster.name);
+                // A route that changed its place among the others was built there before it goes here.
+                if self.clusters.get(&cluster.name).is_some_and(|it| Arc::ptr_eq(it, &cluster)) {
+                    self.clusters.remove(&cluster.name);
+                }
             }
-            self.clusters
-                .extend(is.into_iter().map(|it| (it.name.clone(), it)));
+            self.clusters.extend(is.into_iter().map(|it| (it.name.clone(), it)));
         }
     }
 
