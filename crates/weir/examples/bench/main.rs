@@ -6,6 +6,7 @@ mod cpu;
 mod edit;
 mod folder;
 mod http;
+mod listen;
 mod memory;
 mod process;
 
@@ -13,8 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str =
-    "usage: bench edit|memory|cpu|balance WEIR [WEIR2]   (the paths of released weir binaries)";
+const USAGE: &str = "usage: bench edit|memory|cpu|balance|listen WEIR [WEIR2]   (the paths of released weir binaries)";
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -26,6 +26,7 @@ fn main() -> Result<()> {
         "memory" => memory::measure(&weir),
         "cpu" => cpu::measure(&weir, arguments.next().map(PathBuf::from).as_deref()),
         "balance" => cpu::balance(&weir),
+        "listen" => listen::measure(),
         _ => bail!(USAGE),
     }
 }

@@ -3,7 +3,7 @@
 //! Every read and write ends after [`PATIENCE`]; a test waits for a condition, never for a time.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -171,14 +171,6 @@ impl Client {
     /// Sends bytes where the other side may have closed already.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes)
-    }
-
-    /// Says that no more will be sent.
-    pub(crate) fn finish_sending(&mut self) {
-        self.stream
-            .get_ref()
-            .shutdown(Shutdown::Write)
-            .expect("the connection is open");
     }
 
     /// A GET over this connection.

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tempfile::TempDir;
 use weir_limiter::Clock;
 use weir_plan::{Endpoint, EndpointAddress, EndpointMap, EndpointsName, NamespacedName};
 use weir_provider::Source;
@@ -15,6 +17,7 @@ use weir_proxy::{AccessLogTarget, Limits, ListenError, Options, Proxy};
 use weir_resolve::{Context, Memo, Severity};
 
 use crate::backend::Backend;
+use crate::client::wait_until;
 
 /// A class of ours and a Gateway `edge` that listens for HTTP on port 80.
 pub(crate) const EDGE: &str = "
@@ -66,6 +69,10 @@ pub(crate) fn policy(name: &str, target: &str, settings: &str) -> String {
     )
 }
 
+fn log_file(folder: &TempDir) -> PathBuf {
+    folder.path().join("access.log")
+}
+
 /// A gateway that is being set up.
 #[derive(Debug)]
 pub(crate) struct Setup {
@@ -74,9 +81,16 @@ pub(crate) struct Setup {
     limits: Limits,
     ports: BTreeMap<u16, u16>,
     moved: EndpointMap,
+    log: Option<TempDir>,
 }
 
 impl Setup {
+    /// With an access log, see [`Gateway::logged`].
+    pub(crate) fn log(mut self) -> Self {
+        self.log = Some(tempfile::tempdir().expect("there is room for a folder"));
+        self
+    }
+
     /// So many workers.
     pub(crate) fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
@@ -117,13 +131,16 @@ impl Setup {
             limits,
             ports,
             moved,
+            log,
         } = self;
         let proxy = Proxy::start(Options {
             workers,
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port_map: ports,
             limits,
-            access_log: AccessLogTarget::Off,
+            access_log: log.as_ref().map_or(AccessLogTarget::Off, |folder| {
+                AccessLogTarget::File(log_file(folder))
+            }),
             clock: clock.clone(),
             seed: Some(7),
         })
@@ -132,6 +149,7 @@ impl Setup {
             proxy,
             clock,
             moved,
+            log,
             memo: Memo::default(),
             refused: Vec::new(),
         };
@@ -149,6 +167,7 @@ pub(crate) struct Gateway {
     /// Ports that could not be bound when the newest documents were applied.
     pub(crate) refused: Vec<ListenError>,
     moved: EndpointMap,
+    log: Option<TempDir>,
     memo: Memo,
 }
 
@@ -161,6 +180,7 @@ impl Gateway {
             limits: Limits::default(),
             ports: [80, 81, 8080, 8081].map(|port| (port, 0)).into(),
             moved: EndpointMap::new(),
+            log: None,
         }
     }
 
@@ -219,6 +239,19 @@ impl Gateway {
     /// The data plane.
     pub(crate) fn proxy(&self) -> &Proxy {
         &self.proxy
+    }
+
+    /// The lines of the access log, once there are so many.
+    pub(crate) fn logged(&self, count: usize) -> Vec<serde_json::Value> {
+        let file = log_file(self.log.as_ref().expect("the log was switched on"));
+        let read = || std::fs::read_to_string(&file).unwrap_or_default();
+        wait_until(&format!("{count} lines of the log"), || {
+            read().lines().count() >= count
+        });
+        read()
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+            .collect()
     }
 
     /// The sum of a metric's samples whose name and labels contain all of these texts.

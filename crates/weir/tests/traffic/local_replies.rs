@@ -9,155 +9,123 @@ use crate::gateway::{EDGE, Gateway, policy, route, route_all, to};
 const BEFORE_HEADERS: &str =
     "upstream connect error or disconnect/reset before headers. reset reason: ";
 
-/// Gateways in trouble of each kind, with the status and body that a request gets.
-fn troubles(gate: &Gate) -> Vec<(&'static str, Gateway, Vec<Backend>, u16, String)> {
-    let with = |backend: Backend, settings: &str| {
-        let mut documents = vec![EDGE.to_owned(), backend.yaml("app"), route_all("app")];
-        if !settings.is_empty() {
-            documents.push(policy("settings", "HTTPRoute app", settings));
-        }
-        let documents: Vec<_> = documents.iter().map(String::as_str).collect();
-        (Gateway::start(&documents), vec![backend])
-    };
+/// A gateway in trouble, and what a request gets from it.
+struct Trouble {
+    name: &'static str,
+    gateway: Gateway,
+    _backend: Option<Backend>,
+    status: u16,
+    body: String,
+    /// `response_flags` and `response_code_details` of the log.
+    logged: (&'static str, String),
+}
+
+/// Gateways in trouble of each kind: a backend and settings, then status, body, flags and details.
+fn troubles(gate: &Gate) -> Vec<Trouble> {
     let closed = Backend::named("closed");
     closed.kill();
-    let garbage = Backend::start(|_| {
-        vec![
-            Step::Send(b"\x16\x03\x01 garbage \0\r\n\r\n".to_vec()),
-            Step::Close,
-        ]
-    });
+    let sends = |bytes: &'static [u8]| {
+        Backend::start(move |_| vec![Step::Send(bytes.to_vec()), Step::Close])
+    };
+    let before = |reason: &str| format!("{BEFORE_HEADERS}{reason}");
+    let reset = |reason: &str| format!("upstream_reset_before_response_started{{{reason}}}");
+    let refused = "remote_connection_failure|delayed_connect_error:_Connection_refused";
+    let (app, hold) = (|| Backend::named("app"), || Backend::holding(gate));
+    #[rustfmt::skip] // one trouble a line
+    let cases = [
+        ("refused", closed, "", 503, before("remote connection failure"), "UF", reset(refused)),
+        ("overflow", app(), "circuitBreaker: {maxParallelRequests: 0}", 503, before("overflow"), "UO", reset("overflow")),
+        ("closed", sends(b""), "", 503, before("connection termination"), "UC", reset("connection_termination")),
+        ("half a head", sends(b"HTTP/1.1 200 OK\r\nx-half"), "", 503, before("connection termination"), "UC", reset("connection_termination")),
+        ("garbage", sends(b"\x16\x03\x01 garbage \0\r\n\r\n"), "", 502, before("protocol error"), "UPE", reset("protocol_error")),
+        ("late", hold(), "timeout: {http: {requestTimeout: 50ms}}", 504, "upstream request timeout".into(), "UT", "response_timeout".into()),
+        ("idle", hold(), "timeout: {http: {streamIdleTimeout: 50ms}}", 504, "stream timeout".into(), "SI", "stream_idle_timeout".into()),
+        ("long", hold(), "timeout: {http: {maxStreamDuration: 50ms}}", 504, "downstream duration timeout".into(), "-", "max_duration_timeout".into()),
+        ("fault", app(), "faultInjection: {abort: {httpStatus: 503}}", 503, "fault filter abort".into(), "FI", "fault_filter_abort".into()),
+        ("local limit", app(), "rateLimit: {local: {rules: [{limit: {requests: 0, unit: Hour}}]}}", 429, "local_rate_limited".into(), "RL", "local_rate_limited".into()),
+        ("global limit", app(), "rateLimit: {global: {rules: [{limit: {requests: 0, unit: Hour}}]}}", 429, String::new(), "RL", "request_rate_limited".into()),
+        ("invalid policy", app(), "faultInjection: {delay: {fixedDelay: 0s}}", 500, String::new(), "-", "direct_response".into()),
+    ];
+    let mut troubles: Vec<_> = cases
+        .into_iter()
+        .map(|(name, backend, settings, status, body, flags, details)| {
+            let mut documents = vec![EDGE.to_owned(), backend.yaml("app"), route_all("app")];
+            if !settings.is_empty() {
+                documents.push(policy("settings", "HTTPRoute app", settings));
+            }
+            let documents: Vec<_> = documents.iter().map(String::as_str).collect();
+            let gateway = Gateway::setup().log().start(&documents);
+            Trouble {
+                name,
+                gateway,
+                _backend: Some(backend),
+                status,
+                body,
+                logged: (flags, details),
+            }
+        })
+        .collect();
     let empty =
         "apiVersion: v1\nkind: Service\nmetadata: {name: empty}\nspec: {ports: [{port: 80}]}\n";
-    let cases = [
+    let to_empty = format!(
+        "{empty}---\n{}",
+        route("app", "[{backendRefs: [{name: empty, port: 80}]}]")
+    );
+    let to_nothing = route("app", &format!("[{{backendRefs: [{}]}}]", to("none")));
+    let healthy = "no healthy upstream".to_owned();
+    let without_backend = [
         (
             "no route",
-            (Gateway::start(&[EDGE]), vec![]),
+            "",
             404,
             String::new(),
+            ("NR", "route_not_found".to_owned()),
         ),
         (
             "no endpoint",
-            (
-                Gateway::start(&[
-                    EDGE,
-                    empty,
-                    &route("app", "[{backendRefs: [{name: empty, port: 80}]}]"),
-                ]),
-                vec![],
-            ),
+            &to_empty,
             503,
-            "no healthy upstream".to_owned(),
+            healthy,
+            ("UH", "no_healthy_upstream".to_owned()),
         ),
         (
             "no backend",
-            (
-                Gateway::start(&[
-                    EDGE,
-                    &route("app", &format!("[{{backendRefs: [{}]}}]", to("none"))),
-                ]),
-                vec![],
-            ),
+            &to_nothing,
             500,
             String::new(),
-        ),
-        (
-            "refused",
-            with(closed, ""),
-            503,
-            format!("{BEFORE_HEADERS}remote connection failure"),
-        ),
-        (
-            "overflow",
-            with(
-                Backend::named("app"),
-                "circuitBreaker: {maxParallelRequests: 0}",
-            ),
-            503,
-            format!("{BEFORE_HEADERS}overflow"),
-        ),
-        (
-            "closed",
-            with(Backend::start(|_| vec![Step::Close]), ""),
-            503,
-            format!("{BEFORE_HEADERS}connection termination"),
-        ),
-        (
-            "half a head",
-            with(
-                Backend::start(|_| {
-                    vec![
-                        Step::Send(b"HTTP/1.1 200 OK\r\nx-half".to_vec()),
-                        Step::Close,
-                    ]
-                }),
-                "",
-            ),
-            503,
-            format!("{BEFORE_HEADERS}connection termination"),
-        ),
-        (
-            "garbage",
-            with(garbage, ""),
-            502,
-            format!("{BEFORE_HEADERS}protocol error"),
-        ),
-        (
-            "late",
-            with(
-                Backend::holding(gate),
-                "timeout: {http: {requestTimeout: 50ms}}",
-            ),
-            504,
-            "upstream request timeout".to_owned(),
-        ),
-        (
-            "idle",
-            with(
-                Backend::holding(gate),
-                "timeout: {http: {streamIdleTimeout: 50ms}}",
-            ),
-            504,
-            "stream timeout".to_owned(),
-        ),
-        (
-            "fault",
-            with(
-                Backend::named("app"),
-                "faultInjection: {abort: {httpStatus: 503}}",
-            ),
-            503,
-            "fault filter abort".to_owned(),
-        ),
-        (
-            "local limit",
-            with(
-                Backend::named("app"),
-                "rateLimit: {local: {rules: [{limit: {requests: 0, unit: Hour}}]}}",
-            ),
-            429,
-            "local_rate_limited".to_owned(),
-        ),
-        (
-            "global limit",
-            with(
-                Backend::named("app"),
-                "rateLimit: {global: {rules: [{limit: {requests: 0, unit: Hour}}]}}",
-            ),
-            429,
-            String::new(),
+            ("-", "direct_response".to_owned()),
         ),
     ];
-    cases
-        .into_iter()
-        .map(|(name, (gateway, backends), status, body)| (name, gateway, backends, status, body))
-        .collect()
+    for (name, route, status, body, logged) in without_backend {
+        let documents: Vec<_> = [EDGE, route]
+            .into_iter()
+            .filter(|it| !it.is_empty())
+            .collect();
+        let gateway = Gateway::setup().log().start(&documents);
+        troubles.push(Trouble {
+            name,
+            gateway,
+            _backend: None,
+            status,
+            body,
+            logged,
+        });
+    }
+    troubles
 }
 
 #[test]
 fn each_trouble_has_its_status_and_text() {
     let gate = Gate::default();
-    for (name, gateway, _backends, status, body) in troubles(&gate) {
+    for trouble in troubles(&gate) {
+        let Trouble {
+            name,
+            gateway,
+            _backend,
+            status,
+            body,
+            logged,
+        } = trouble;
         let mut client = Client::connect(gateway.address());
         for _ in 0..2 {
             let response = client.get("any.example", "/"); // the connection stays open
@@ -187,6 +155,15 @@ fn each_trouble_has_its_status_and_text() {
             status,
             "no body came after the HEAD: {name}"
         );
+        for line in gateway.logged(4) {
+            let (flags, details) = (&line["response_flags"], &line["response_code_details"]);
+            assert_eq!(
+                (flags, details),
+                (&logged.0.into(), &logged.1.as_str().into()),
+                "{name}"
+            );
+            assert_eq!(line["response_code"], status, "{name}");
+        }
     }
     gate.open();
 }
@@ -203,7 +180,15 @@ fn grpc_status(status: u16) -> &'static str {
 #[test]
 fn grpc_gets_its_own_form() {
     let gate = Gate::default();
-    for (name, gateway, _backends, status, body) in troubles(&gate) {
+    for trouble in troubles(&gate) {
+        let Trouble {
+            name,
+            gateway,
+            _backend,
+            status,
+            body,
+            logged: _,
+        } = trouble;
         for content_type in ["application/grpc", "application/grpc+proto"] {
             let headers = [("content-type", content_type), ("te", "trailers")];
             let response = call(

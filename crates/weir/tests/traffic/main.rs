@@ -3,6 +3,7 @@
 //! Each module is one feature. A gateway is made from YAML as users write it, backends do what the test says, and
 //! clients speak raw HTTP/1.1.
 
+mod access_log;
 mod attachment;
 mod backend;
 mod client;

@@ -6,14 +6,14 @@ use crate::client::{call, get, request};
 use crate::gateway::{EDGE, Gateway, route, to};
 
 /// A gateway with the Backends `a` to `d`, each of which answers with its name.
-fn four(documents: &[&str]) -> (Gateway, [Backend; 4]) {
+fn four(gateway: &str, documents: &[&str]) -> (Gateway, [Backend; 4]) {
     let backends = ["a", "b", "c", "d"].map(Backend::named);
     let yaml: Vec<_> = ["a", "b", "c", "d"]
         .iter()
         .zip(&backends)
         .map(|(name, it)| it.yaml(name))
         .collect();
-    let mut all = vec![EDGE];
+    let mut all = vec![gateway];
     all.extend(yaml.iter().map(String::as_str));
     all.extend(documents);
     (Gateway::start(&all), backends)
@@ -33,7 +33,7 @@ fn a_request_takes_the_most_specific_match() {
         ]",
         a = to("a"), b = to("b"), c = to("c"), d = to("d"),
     );
-    let (gateway, _backends) = four(&[&route("shop", &rules)]);
+    let (gateway, _backends) = four(EDGE, &[&route("shop", &rules)]);
     type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
     #[rustfmt::skip] // one request a line
     let cases: &[Case] = &[
@@ -80,11 +80,14 @@ fn the_most_specific_host_name_wins() {
             to(backend)
         )
     };
-    let (gateway, _backends) = four(&[
-        &on("exact", "shop.example.com", "a"),
-        &on("wide", "'*.example.com'", "b"),
-        &on("wider", "'*.com'", "c"),
-    ]);
+    let (gateway, _backends) = four(
+        EDGE,
+        &[
+            &on("exact", "shop.example.com", "a"),
+            &on("wide", "'*.example.com'", "b"),
+            &on("wider", "'*.com'", "c"),
+        ],
+    );
     let cases = [
         ("shop.example.com", 200, "a"),
         ("SHOP.example.COM", 200, "a"),
@@ -117,6 +120,11 @@ spec:
   - {name: shop, protocol: HTTP, port: 80, hostname: shop.example.com}
   - {name: wild, protocol: HTTP, port: 80, hostname: '*.example.com'}
   - {name: other, protocol: HTTP, port: 81}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: weir}
+spec: {controllerName: weir.dev/gateway-controller}
 ";
     let on = |section: &str, backend: &str| {
         format!(
@@ -125,13 +133,15 @@ spec:
             to(backend)
         )
     };
-    let (gateway, _backends) = four(&[
+    let (gateway, _backends) = four(
         gateway_yaml.trim_start(),
-        &on("open", "a"),
-        &on("shop", "b"),
-        &on("wild", "c"),
-        &on("other", "d"),
-    ]);
+        &[
+            &on("open", "a"),
+            &on("shop", "b"),
+            &on("wild", "c"),
+            &on("other", "d"),
+        ],
+    );
     let cases = [
         (80, "any.net", "/open", 200),
         (80, "any.net", "/shop", 404),
@@ -160,7 +170,7 @@ fn weights_split_requests_by_their_share() {
             "[{{backendRefs: [{{group: gateway.envoyproxy.io, kind: Backend, name: a, weight: {a}}}, \
              {{group: gateway.envoyproxy.io, kind: Backend, name: b, weight: {b}}}]}}]"
         );
-        let (gateway, backends) = four(&[&route("split", &rules)]);
+        let (gateway, backends) = four(EDGE, &[&route("split", &rules)]);
         let mut client = crate::client::Client::connect(gateway.address());
         for _ in 0..200 {
             assert_eq!(client.get("any.example", "/").status, 200);
@@ -197,7 +207,10 @@ fn a_rule_without_usable_backends_answers_by_itself() {
         rule("/none", ""),
         rule("/fine", &to("a")),
     ];
-    let (gateway, backends) = four(&[&route("broken", &format!("[{}]", rules.join(", ")))]);
+    let (gateway, backends) = four(
+        EDGE,
+        &[&route("broken", &format!("[{}]", rules.join(", ")))],
+    );
     for path in ["/weightless", "/missing", "/service", "/foreign", "/none"] {
         let response = get(gateway.address(), "any.example", path);
         assert_eq!(response.brief(), (500, String::new()), "{path}");
@@ -209,7 +222,7 @@ fn a_rule_without_usable_backends_answers_by_itself() {
 #[test]
 fn an_invalid_backend_fails_its_share_only() {
     let rules = format!("[{{backendRefs: [{}, {}]}}]", to("a"), to("nowhere"));
-    let (gateway, backends) = four(&[&route("half", &rules)]);
+    let (gateway, backends) = four(EDGE, &[&route("half", &rules)]);
     let statuses: Vec<_> = (0..200)
         .map(|_| get(gateway.address(), "any.example", "/").status)
         .collect();
