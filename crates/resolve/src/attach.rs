@@ -9,6 +9,7 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 use weir_plan::{NamespacedName, PolicyRef};
 
+use crate::api::policy::MergeType;
 use crate::api::{BackendTrafficPolicy, POLICY_GROUP};
 use crate::diagnostics::{Diagnostics, ObjectRef};
 use crate::precedence::{Chain, ChainPart};
@@ -41,6 +42,7 @@ pub(crate) struct AttachedPolicy {
     pub(crate) policy: Arc<BackendTrafficPolicy>,
     pub(crate) name: PolicyRef,
     pub(crate) created: Option<Timestamp>,
+    pub(crate) merge_type: Option<MergeType>,
     /// In the order of the policy's targets.
     pub(crate) targets: Vec<(AttachmentPoint, Outcome)>,
 }
@@ -113,6 +115,7 @@ pub(crate) fn index(
         policies.push(AttachedPolicy {
             policy: Arc::clone(policy),
             created: created(&policy.metadata),
+            merge_type: policy.merge_type(),
             name,
             targets: Vec::new(),
         });

@@ -78,8 +78,7 @@ pub struct Applications {
     /// The listeners of each route, one route after the other.
     route_listeners: Vec<usize>,
     /// For each rule of each route, what applies on each of the route's listeners.
-    applied: Vec<usize>,
-    distinct: Vec<Arc<Applied>>,
+    applied: Vec<Arc<Applied>>,
     combinations: BTreeMap<Combination, Arc<Lowered>>,
     none: Arc<Applied>,
 }
@@ -104,23 +103,23 @@ impl Applications {
         rule_index: usize,
         listener: &ListenerKey,
     ) -> &Arc<Applied> {
-        let applied = self
+        let known = self
             .listeners
             .get(listener)
-            .zip(self.routes.get(route_index))
-            .and_then(|(id, span)| {
-                let RouteSpan {
-                    listeners,
-                    width,
-                    applied,
-                    rules,
-                } = *span;
-                let at = self.route_listeners[listeners..listeners + width]
-                    .iter()
-                    .position(|other| other == id)?;
-                (rule_index < rules).then(|| self.applied[applied + rule_index * width + at])
-            });
-        applied.map_or(&self.none, |applied| &self.distinct[applied])
+            .zip(self.routes.get(route_index));
+        let applied = known.and_then(|(id, span)| {
+            let RouteSpan {
+                listeners,
+                width,
+                applied,
+                rules,
+            } = *span;
+            let at = self.route_listeners[listeners..listeners + width]
+                .iter()
+                .position(|other| other == id)?;
+            (rule_index < rules).then(|| &self.applied[applied + rule_index * width + at])
+        });
+        applied.unwrap_or(&self.none)
     }
 
     /// What a policy comes to, merged into another where one is given.

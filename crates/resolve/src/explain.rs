@@ -172,9 +172,8 @@ impl fmt::Display for Explanation {
         }
         let width = settings
             .iter()
-            .map(|it| leaf_text(it).chars().count())
-            .max()
-            .unwrap_or_default();
+            .map(|it| indent(it) + leaf_text(it).chars().count());
+        let width = width.max().unwrap_or_default();
         let mut groups: Vec<&str> = Vec::new();
         for setting in settings {
             let steps: Vec<&str> = setting.field.as_str().split('.').collect();
@@ -188,13 +187,14 @@ impl fmt::Display for Explanation {
                 writeln!(f, "{:indent$}{step}", "", indent = 2 * depth + 2)?;
             }
             groups = above.to_vec();
-            let indent = 2 * above.len() + 2;
+            let indent = indent(setting);
+            let leaf = leaf_text(setting);
             writeln!(
                 f,
-                "{:indent$}{:width$}  from {}",
+                "{:indent$}{leaf:width$}  from {}",
                 "",
-                leaf_text(setting),
-                setting.from
+                setting.from,
+                width = width - indent
             )?;
         }
         if settings
@@ -216,6 +216,11 @@ impl fmt::Display for Explanation {
         }
         Ok(())
     }
+}
+
+/// How far a setting is indented in the tree.
+fn indent(setting: &Setting) -> usize {
+    2 * setting.field.as_str().matches('.').count() + 2
 }
 
 /// The last step of a setting's path, with its value.
@@ -265,7 +270,7 @@ pub(crate) fn hidden(
 ) -> String {
     let name =
         |id: &Option<PolicyId>| id.map_or_else(String::new, |id| policies[id].name.to_string());
-    let merges = policy.is_some_and(|id| policies[id].policy.merge_type().is_some());
+    let merges = policy.is_some_and(|id| policies[id].merge_type.is_some());
     match (merges, parent) {
         (true, Some(_)) if of_route => format!(
             "replaced by {}: a rule's policy is merged into that of a listener or Gateway ({}), never into a route's",
@@ -372,7 +377,7 @@ mod tests {
             explanation.to_string(),
             "HTTPRoute/ns/web/rule/0 on listener ns/gw/http\n\
             \x20 circuitBreaker\n\
-            \x20   maxConnections: 50  from BackendTrafficPolicy/ns/child\n\
+            \x20   maxConnections: 50    from BackendTrafficPolicy/ns/child\n\
             \x20 timeout\n\
             \x20   http\n\
             \x20     requestTimeout: 1s  from BackendTrafficPolicy/ns/parent\n\

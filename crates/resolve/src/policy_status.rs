@@ -168,8 +168,10 @@ impl Report<'_> {
                 .for_each(|it| self.ancestors[id].reject(it, reason, &message));
             return;
         }
-        let policy = &self.index.policies[id].policy;
-        if policy.merge_type().is_some() {
+        let AttachedPolicy {
+            policy, merge_type, ..
+        } = &self.index.policies[id];
+        if merge_type.is_some() {
             for parent in &node.parents {
                 parent
                     .allowed

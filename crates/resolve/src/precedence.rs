@@ -14,7 +14,7 @@ pub(crate) type ChainPart = Option<usize>;
 pub(crate) type Chain = [ChainPart; 5];
 
 /// How many parts of a chain are routes and their rules, whose policies may merge.
-const ROUTE_PARTS: usize = 2;
+pub(crate) const ROUTE_PARTS: usize = 2;
 
 /// What takes effect.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,8 +32,7 @@ pub(crate) fn standing(claims: &Claims, policies: &[AttachedPolicy], chain: &Cha
         return Standing::default();
     };
     let policy = winner(&chain[at]);
-    let merges =
-        at < ROUTE_PARTS && policy.is_some_and(|id| policies[id].policy.merge_type().is_some());
+    let merges = at < ROUTE_PARTS && policy.is_some_and(|id| policies[id].merge_type.is_some());
     let parent = if merges {
         parent(claims, &[chain[2], chain[3], chain[4]]).map(|(_, id)| id)
     } else {

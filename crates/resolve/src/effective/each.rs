@@ -10,12 +10,13 @@ use weir_plan::{ClusterPolicy, Origin, PolicyRef, RoutePolicy};
 use super::{Applications, Applied, Combination, EffectivePolicy, Lost, RouteSpan};
 use crate::api::BackendTrafficPolicy;
 use crate::api::policy::MergeType;
-use crate::attach::{AttachedPolicy, Claims, Outcome, PolicyId, PolicyIndex, object_ref};
+use crate::attach::{AttachedPolicy, Claim, Claims, Outcome, PolicyId, PolicyIndex, object_ref};
 use crate::diagnostics::{Diagnostics, FieldPath};
 use crate::features::Fault;
 use crate::lower::{self, Lowered};
 use crate::merge::{self, Merged, Side};
-use crate::precedence::{self, Chain, ChainPart, Standing};
+use crate::object::OtherPolicy;
+use crate::precedence::{self, Chain, ChainPart, ROUTE_PARTS, Standing};
 use crate::protection::Protections;
 use crate::resources::Resources;
 use crate::targeting::AttachmentPoint;
@@ -25,19 +26,22 @@ use crate::topology::{ListenerKey, RouteNode, Topology};
 /// that no other can get it.
 #[derive(Debug, Default)]
 pub(crate) struct EffectiveMemo {
+    /// The number of the call; what the last one did not use is forgotten.
+    call: u64,
     lowered: BTreeMap<[usize; 2], Remembered<Lowered>>,
-    /// By all policies of a chain, with what those in force came to.
-    applied: BTreeMap<Vec<usize>, (Came, Remembered<Applied>)>,
+    /// By all policies of a chain.
+    applied: BTreeMap<Vec<usize>, Remembered<Applied>>,
     none: Option<Arc<Applied>>,
 }
 
-/// What the policies in force come to, where there are any.
-type Came = Option<Arc<Lowered>>;
-
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Remembered<T> {
     result: Arc<T>,
-    _alive: Vec<Arc<BackendTrafficPolicy>>,
+    /// What the policies in force came to when this was made of it.
+    of: Option<Arc<Lowered>>,
+    used: u64,
+    _policies: Vec<Arc<BackendTrafficPolicy>>,
+    _guards: Vec<Arc<OtherPolicy>>,
 }
 
 /// Finds out what applies to every rule of every route.
@@ -49,19 +53,7 @@ pub(crate) fn of_each(
     found: &mut Diagnostics,
 ) -> Applications {
     let none = Arc::clone(memo.none.get_or_insert_with(no_policy));
-    let mut work = Work {
-        resources,
-        index,
-        old: std::mem::take(memo),
-        new: EffectiveMemo {
-            lowered: BTreeMap::new(),
-            applied: BTreeMap::new(),
-            none: Some(Arc::clone(&none)),
-        },
-        distinct: vec![none],
-        chains: BTreeMap::new(),
-        combinations: BTreeMap::new(),
-    };
+    memo.call += 1;
     let listeners: BTreeMap<ListenerKey, usize> = topology
         .gateways
         .iter()
@@ -69,20 +61,36 @@ pub(crate) fn of_each(
         .enumerate()
         .map(|(id, node)| (node.key.clone(), id))
         .collect();
-    let listener_claims = index.claims.of_listeners(topology);
-    let protected = (!index.protections.policies.is_empty())
-        .then(|| index.protections.claims.of_listeners(topology));
+    let PolicyIndex {
+        policies,
+        claims,
+        protections,
+    } = index;
+    let listener_claims = claims.of_listeners(topology);
+    let guarded =
+        (!protections.policies.is_empty()).then(|| protections.claims.of_listeners(topology));
+    let mut work = Work {
+        resources,
+        index,
+        memo,
+        key: Vec::new(),
+        whole_listeners: vec![None; listener_claims.len()],
+        combinations: BTreeMap::new(),
+    };
 
     let mut routes = Vec::with_capacity(topology.routes.len());
     let (mut route_listeners, mut applied) = (Vec::new(), Vec::new());
+    let mut last: Option<(&ListenerKey, usize)> = None;
     for (route, node) in topology.routes.iter().enumerate() {
         let start = route_listeners.len();
         for key in listener_keys(node) {
-            if let Some(id) = listeners
-                .get(key)
-                .copied()
-                .filter(|id| !route_listeners[start..].contains(id))
-            {
+            // Most routes have the listener of the route before.
+            let known = last.filter(|(other, _)| *other == key).map(|(_, id)| id);
+            let Some(id) = known.or_else(|| listeners.get(key).copied()) else {
+                continue;
+            };
+            last = Some((key, id));
+            if !route_listeners[start..].contains(&id) {
                 route_listeners.push(id);
             }
         }
@@ -94,34 +102,32 @@ pub(crate) fn of_each(
             rules: node.rules.len(),
         });
         for rule in &node.rules {
-            let own = index.claims.of_rule(route, rule.as_ref());
-            let own_protection = index.protections.claims.of_rule(route, rule.as_ref());
+            let own = claims.of_rule(route, rule.as_ref());
+            let own_guards = guarded
+                .as_ref()
+                .map(|_| protections.claims.of_rule(route, rule.as_ref()));
             for &listener in &route_listeners[start..] {
                 let chain = Claims::chain(own, listener_claims[listener]);
-                let protection = protected
+                let guards = guarded
                     .as_ref()
-                    .map(|of| Claims::chain(own_protection, of[listener]));
-                applied.push(work.apply(chain, protection.unwrap_or_default()));
+                    .zip(own_guards)
+                    .map(|(of, own)| Claims::chain(own, of[listener]));
+                applied.push(work.apply(&chain, &guards.unwrap_or_default(), listener));
             }
         }
     }
     work.for_status(topology, &listeners, &listener_claims);
-    work.report(found);
-    let Work {
-        new,
-        distinct,
-        combinations,
-        ..
-    } = work;
-    *memo = new;
-    let none = Arc::clone(&distinct[0]);
+    let Work { combinations, .. } = work;
+    report(policies, &combinations, found);
+    let call = memo.call;
+    memo.lowered.retain(|_, it| it.used == call);
+    memo.applied.retain(|_, it| it.used == call);
     Applications {
         listeners,
         listener_claims,
         routes,
         route_listeners,
         applied,
-        distinct,
         combinations,
         none,
     }
@@ -164,30 +170,31 @@ fn no_policy() -> Arc<Applied> {
 struct Work<'a> {
     resources: &'a Resources,
     index: &'a PolicyIndex,
-    old: EffectiveMemo,
-    new: EffectiveMemo,
-    distinct: Vec<Arc<Applied>>,
-    chains: BTreeMap<(Chain, Chain), usize>,
+    memo: &'a mut EffectiveMemo,
+    /// The key of a chain, in one allocation for all.
+    key: Vec<usize>,
+    /// What applies on each listener to rules without claims of their own, which most are.
+    whole_listeners: Vec<Option<Arc<Applied>>>,
     combinations: BTreeMap<Combination, Arc<Lowered>>,
 }
 
 impl Work<'_> {
-    /// The index in `distinct` of what applies in a chain.
-    fn apply(&mut self, chain: Chain, protection: Chain) -> usize {
-        if chain == Chain::default() && protection == Chain::default() {
-            return 0;
+    /// What applies in a chain that ends at a listener.
+    fn apply(&mut self, chain: &Chain, guards: &Chain, listener: usize) -> Arc<Applied> {
+        let is_whole = [chain, guards]
+            .iter()
+            .all(|it| it[..ROUTE_PARTS] == [None; ROUTE_PARTS]);
+        if let Some(known) = self.whole_listeners[listener].as_ref().filter(|_| is_whole) {
+            return Arc::clone(known);
         }
-        if let Some(known) = self.chains.get(&(chain, protection)) {
-            return *known;
+        let applied = self.applied(chain, guards);
+        if is_whole {
+            self.whole_listeners[listener] = Some(Arc::clone(&applied));
         }
-        let applied = self.applied(&chain, &protection);
-        self.distinct.push(applied);
-        let index = self.distinct.len() - 1;
-        self.chains.insert((chain, protection), index);
-        index
+        applied
     }
 
-    fn applied(&mut self, chain: &Chain, protection: &Chain) -> Arc<Applied> {
+    fn applied(&mut self, chain: &Chain, guards: &Chain) -> Arc<Applied> {
         let PolicyIndex {
             policies,
             claims,
@@ -196,50 +203,53 @@ impl Work<'_> {
         let standing = precedence::standing(claims, policies, chain);
         let Standing { policy, parent } = standing;
         let lowered = policy.map(|policy| self.lowered(policy, parent));
-        let guards = protections.of(protection);
-        let mut key: Vec<usize> = guards
-            .iter()
-            .map(|guard| Arc::as_ptr(guard).addr())
-            .collect();
-        let mut alive = Vec::new();
+        let guards = protections.of(guards);
+        self.key.clear();
+        self.key
+            .extend(guards.iter().map(|guard| Arc::as_ptr(guard).addr()));
         for claim in chain {
-            key.push(0);
-            let Some(claim) = claim.map(|claim| &claims.list[claim]) else {
-                continue;
-            };
-            let losers = claim
-                .losers
-                .iter()
-                .map(|(id, outcome)| (*id, outcome_key(*outcome)));
-            for (id, outcome) in claim.winner.map(|id| (id, 1)).into_iter().chain(losers) {
-                key.extend([Arc::as_ptr(&policies[id].policy).addr(), outcome]);
-                alive.push(Arc::clone(&policies[id].policy));
-            }
+            self.key.push(0);
+            self.key.extend(
+                claim
+                    .into_iter()
+                    .flat_map(|claim| takers(&claims.list[*claim]))
+                    .flat_map(|(id, outcome)| [Arc::as_ptr(&policies[id].policy).addr(), outcome]),
+            );
         }
-        let same = |of: &Came| of.as_ref().map(Arc::as_ptr) == lowered.as_ref().map(Arc::as_ptr);
-        let remembered = self.old.applied.remove(&key).filter(|(of, _)| same(of));
-        let of = lowered.clone();
-        let (_, remembered) = self.new.applied.entry(key).or_insert_with(|| {
-            remembered.unwrap_or_else(|| {
-                let lost = precedence::lost(claims, policies, chain, &standing);
-                let lowered = lowered.as_deref();
-                let result = Arc::new(applied(
-                    lowered,
-                    policies,
-                    &standing,
-                    lost,
-                    Protections::refusal(&guards),
-                ));
-                (
-                    of,
-                    Remembered {
-                        result,
-                        _alive: alive,
-                    },
-                )
-            })
-        });
-        Arc::clone(&remembered.result)
+        if self.key.iter().all(|part| *part == 0) {
+            return Arc::clone(self.memo.none.get_or_insert_with(no_policy));
+        }
+        let call = self.memo.call;
+        if let Some(known) = self.memo.applied.get_mut(&self.key)
+            && known.of.as_ref().map(Arc::as_ptr) == lowered.as_ref().map(Arc::as_ptr)
+        {
+            known.used = call;
+            return Arc::clone(&known.result);
+        }
+        let lost = precedence::lost(claims, policies, chain, &standing);
+        let refusal = Protections::refusal(&guards);
+        let result = Arc::new(applied(
+            lowered.as_deref(),
+            policies,
+            &standing,
+            lost,
+            refusal,
+        ));
+        let all = chain
+            .iter()
+            .flatten()
+            .flat_map(|claim| takers(&claims.list[*claim]));
+        let remembered = Remembered {
+            result: Arc::clone(&result),
+            of: lowered,
+            used: call,
+            _policies: all
+                .map(|(id, _)| Arc::clone(&policies[id].policy))
+                .collect(),
+            _guards: guards.into_iter().map(Arc::clone).collect(),
+        };
+        self.memo.applied.insert(self.key.clone(), remembered);
+        result
     }
 
     /// What a policy comes to, merged into another where one is given.
@@ -249,22 +259,28 @@ impl Work<'_> {
         }
         let policies = &self.index.policies;
         let address = |id: PolicyId| Arc::as_ptr(&policies[id].policy).addr();
-        let key = [address(policy), parent.map_or(0, address)];
-        let remembered = self
-            .old
+        let (key, call) = ([address(policy), parent.map_or(0, address)], self.memo.call);
+        let known = self
+            .memo
             .lowered
-            .remove(&key)
+            .get_mut(&key)
             .filter(|it| it.result.is_current(self.resources));
-        let remembered = remembered.unwrap_or_else(|| Remembered {
-            result: Arc::new(combine(policies, policy, parent, self.resources)),
-            _alive: [Some(policy), parent]
-                .into_iter()
-                .flatten()
-                .map(|id| Arc::clone(&policies[id].policy))
-                .collect(),
-        });
-        let result = Arc::clone(&remembered.result);
-        self.new.lowered.insert(key, remembered);
+        let result = if let Some(known) = known {
+            known.used = call;
+            Arc::clone(&known.result)
+        } else {
+            let result = Arc::new(combine(policies, policy, parent, self.resources));
+            let both = [Some(policy), parent].into_iter().flatten();
+            let remembered = Remembered {
+                result: Arc::clone(&result),
+                of: None,
+                used: call,
+                _policies: both.map(|id| Arc::clone(&policies[id].policy)).collect(),
+                _guards: Vec::new(),
+            };
+            self.memo.lowered.insert(key, remembered);
+            result
+        };
         self.combinations
             .insert((policy, parent), Arc::clone(&result));
         result
@@ -285,7 +301,9 @@ impl Work<'_> {
         for (
             id,
             AttachedPolicy {
-                policy, targets, ..
+                merge_type,
+                targets,
+                ..
             },
         ) in policies.iter().enumerate()
         {
@@ -301,7 +319,7 @@ impl Work<'_> {
                     | AttachmentPoint::Listener { .. }
                     | AttachmentPoint::Gateway(_) => None,
                 };
-                let Some(route) = route.filter(|_| policy.merge_type().is_some()) else {
+                let Some(route) = route.filter(|_| merge_type.is_some()) else {
                     self.lowered(id, None);
                     continue;
                 };
@@ -316,26 +334,43 @@ impl Work<'_> {
             }
         }
     }
+}
 
-    fn report(&self, found: &mut Diagnostics) {
-        for ((policy, _), lowered) in &self.combinations {
-            for Fault {
-                feature: _,
-                field,
-                text,
-                fatal,
-            } in &lowered.faults.list
-            {
-                let object = object_ref(&self.index.policies[*policy].name.name);
-                let field = FieldPath::new(format!("spec.{field}").trim_end_matches('.'));
-                if *fatal {
-                    found.error(&object, field, "invalid-policy", text);
-                } else {
-                    found.warning(&object, field, "setting-ignored", text);
-                }
+fn report(
+    policies: &[AttachedPolicy],
+    combinations: &BTreeMap<Combination, Arc<Lowered>>,
+    found: &mut Diagnostics,
+) {
+    for ((policy, _), lowered) in combinations {
+        for Fault {
+            feature: _,
+            field,
+            text,
+            fatal,
+        } in &lowered.faults.list
+        {
+            let object = object_ref(&policies[*policy].name.name);
+            let field = FieldPath::new(format!("spec.{field}").trim_end_matches('.'));
+            if *fatal {
+                found.error(&object, field, "invalid-policy", text);
+            } else {
+                found.warning(&object, field, "setting-ignored", text);
             }
         }
     }
+}
+
+/// Who has a place and who wanted it, each with what became of them.
+fn takers(claim: &Claim) -> impl Iterator<Item = (PolicyId, usize)> {
+    let losers = claim
+        .losers
+        .iter()
+        .map(|(id, outcome)| (*id, outcome_key(*outcome)));
+    claim
+        .winner
+        .map(|id| (id, outcome_key(Outcome::Attached)))
+        .into_iter()
+        .chain(losers)
 }
 
 fn outcome_key(outcome: Outcome) -> usize {
@@ -366,7 +401,7 @@ fn combine(
         policy: &policies[parent].name,
         settings: &base,
     };
-    match policies[policy].policy.merge_type() {
+    match &policies[policy].merge_type {
         Some(MergeType::StrategicMerge) => lower::lower(merge::strategic(child, base), resources),
         Some(MergeType::JsonMerge) => lower::lower(merge::json(child, base), resources),
         Some(MergeType::Unsupported(word)) => lower::unmerged(

@@ -1,0 +1,93 @@
+//! A memo saves work and changes nothing.
+
+use std::sync::Arc;
+
+use weir_resolve::{Memo, Object, Resolution, Resources};
+
+use super::{context, limit, policy, resources};
+
+fn same(one: &Resolution, other: &Resolution) {
+    assert_eq!(one.plan, other.plan);
+    assert_eq!(one.statuses, other.statuses);
+    assert_eq!(one.effective, other.effective);
+    assert_eq!(one.diagnostics, other.diagnostics);
+}
+
+fn insert(resources: &mut Resources, document: &str) {
+    let document = serde_saphyr::from_str(document.trim_start_matches("\n---")).unwrap();
+    let (object, _) = Object::read_unadmitted(document).unwrap();
+    resources.insert(object.unwrap());
+}
+
+#[test]
+fn every_edit_gives_what_an_empty_memo_gives() {
+    let config_map = |data: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: page, namespace: shop}}\ndata: {data}"
+        )
+    };
+    let body = "responseOverride: [{response: {body: {type: ValueRef, valueRef: {kind: ConfigMap, name: page}}}}]";
+    let edits = [
+        limit("gateway", "Gateway edge", 1),
+        limit("gateway", "Gateway edge", 2),
+        limit("route", "HTTPRoute web", 3),
+        limit("another", "HTTPRoute web", 4),
+        policy(
+            "route",
+            "HTTPRoute web",
+            "mergeType: StrategicMerge, retry: {numRetries: 7}",
+        ),
+        policy(
+            "listener",
+            "Gateway edge#http",
+            "mergeType: JSONMerge, retry: {numRetries: -7}",
+        ),
+        limit("rule", "HTTPRoute web#pay", 5),
+        limit("secure", "HTTPRoute one", 1).replace("BackendTrafficPolicy", "SecurityPolicy"),
+        limit("secure", "HTTPRoute web", 1).replace("BackendTrafficPolicy", "SecurityPolicy"),
+        policy("page", "HTTPRoute one", body),
+        config_map("{}"),
+        config_map("{response.body: hello}"),
+        config_map("{}"),
+        limit("gateway", "Gateway unknown", 1),
+    ];
+    let (mut resources, mut memo) = (resources(""), Memo::default());
+    for edit in edits {
+        insert(&mut resources, &edit);
+        let with_memo = weir_resolve::resolve(&resources, &context(), &mut memo);
+        same(
+            &with_memo,
+            &weir_resolve::resolve(&resources, &context(), &mut Memo::default()),
+        );
+    }
+    resources.policies.clear();
+    let with_memo = weir_resolve::resolve(&resources, &context(), &mut memo);
+    same(
+        &with_memo,
+        &weir_resolve::resolve(&resources, &context(), &mut Memo::default()),
+    );
+}
+
+#[test]
+fn what_did_not_change_is_the_same_in_memory() {
+    let world = [
+        limit("gateway", "Gateway edge", 1),
+        limit("route", "HTTPRoute web", 2),
+    ]
+    .concat();
+    let (mut resources, mut memo) = (resources(&world), Memo::default());
+    let first = weir_resolve::resolve(&resources, &context(), &mut memo);
+    insert(&mut resources, &limit("route", "HTTPRoute web", 3));
+    let second = weir_resolve::resolve(&resources, &context(), &mut memo);
+    let shared = |rule: &str| {
+        let of = |resolution: &Resolution| {
+            let found = resolution
+                .effective
+                .iter()
+                .find(|it| &*it.rule.route.name == rule);
+            Arc::clone(&found.unwrap().policy)
+        };
+        Arc::ptr_eq(&of(&first), &of(&second))
+    };
+    assert_eq!((shared("web"), shared("one")), (false, true));
+}
