@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use weir_plan::{Feature, Support};
 use weir_provider::Source;
+use weir_proxy::metrics::{DOCS, MetricDoc};
 use weir_resolve::api::DEFAULT_CONTROLLER_NAME;
 use weir_resolve::status::ConditionStatus;
 use weir_resolve::{Context, Memo};
@@ -75,9 +77,11 @@ fn examples_of(name: &str) -> Vec<Example> {
 /// All that is wrong with an example, as sort and text.
 fn findings(yaml: &str) -> Vec<(String, String)> {
     let files = tempfile::tempdir().expect("a temporary folder can be had");
-    std::fs::copy(folder().join("base.yaml"), files.path().join("base.yaml"))
-        .expect("base.yaml can be copied");
-    std::fs::write(files.path().join("example.yaml"), yaml).expect("the example can be written");
+    let write = |name: &str, text: &str| {
+        std::fs::write(files.path().join(name), text).expect("a file can be written")
+    };
+    write("base.yaml", &page("base.yaml"));
+    write("example.yaml", yaml);
     let loaded = weir_provider::read(&[Source::Path(files.path().to_owned())])
         .expect("the folder can be read");
     let context = Context {
@@ -92,14 +96,19 @@ fn findings(yaml: &str) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = loaded
         .findings
         .iter()
-        .map(|finding| (finding.id.to_owned(), format!("{finding:?}")))
+        .map(|it| {
+            (
+                it.id.to_owned(),
+                format!("{}: {}: {}", it.location.line, it.field, it.message),
+            )
+        })
         .collect();
-    found.extend(
-        resolution
-            .diagnostics
-            .iter()
-            .map(|found| (found.id.to_owned(), format!("{found:?}"))),
-    );
+    found.extend(resolution.diagnostics.iter().map(|it| {
+        (
+            it.id.to_owned(),
+            format!("{}: {}: {}", it.object, it.field, it.message),
+        )
+    }));
     for name in loaded.resources.policies.keys() {
         let ancestors = resolution
             .statuses
@@ -109,10 +118,16 @@ fn findings(yaml: &str) -> Vec<(String, String)> {
         if ancestors.is_empty() {
             found.push(("no-effect".to_owned(), format!("{name} reaches nothing")));
         }
+        // Why a policy is not accepted is said by a diagnostic as well.
+        let said = resolution
+            .diagnostics
+            .iter()
+            .any(|it| it.object.name == *name);
         for condition in ancestors.iter().flat_map(|ancestor| &ancestor.conditions) {
-            if condition.r#type == "Accepted" && condition.status != ConditionStatus::True {
+            if condition.r#type == "Accepted" && condition.status != ConditionStatus::True && !said
+            {
                 found.push((
-                    condition.reason.to_lowercase(),
+                    "not-accepted".to_owned(),
                     format!("{name}: {}", condition.message),
                 ));
             }
@@ -193,6 +208,122 @@ fn the_table_of_features_is_the_codes() {
             page.ends_with(&link),
             expected != "no",
             "docs/policies/README.md, {name}: link to its page"
+        );
+    }
+}
+
+fn operations() -> String {
+    let path = folder().join("../operations.md");
+    std::fs::read_to_string(path).expect("docs/operations.md can be read")
+}
+
+#[test]
+fn the_metrics_of_traffic_are_documented() {
+    let text = operations();
+    let rows: BTreeSet<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with("| `weir_"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    for MetricDoc {
+        name,
+        kind,
+        labels,
+        help: _,
+    } in DOCS
+    {
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        let (name, labels) = (format!("`{name}`"), labels.join(", "));
+        let row = rows.iter().find(|row| row[0] == name);
+        let row = row.unwrap_or_else(|| panic!("{name} has no row in docs/operations.md"));
+        assert_eq!(
+            (row[1], row[2]),
+            (*kind, labels.as_str()),
+            "docs/operations.md, {name}: kind and labels"
+        );
+    }
+}
+
+#[test]
+fn the_flags_of_run_are_documented() {
+    let text = operations();
+    let help = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["run", "--help"])
+        .output()
+        .expect("weir runs");
+    let help = String::from_utf8(help.stdout).expect("help is UTF-8");
+    let flags: Vec<&str> = help
+        .lines()
+        .map(str::trim_start)
+        .filter_map(|line| line.find("--").filter(|at| *at <= 4).map(|at| &line[at..]))
+        .map(|line| line.split([' ', '=', ',']).next().unwrap_or_default())
+        .filter(|flag| !matches!(*flag, "--help" | "--version"))
+        .collect();
+    assert!(
+        flags.len() > 5,
+        "these are not the flags of weir run: {flags:?}"
+    );
+    let missing: Vec<&&str> = flags
+        .iter()
+        .filter(|flag| {
+            !text.contains(&format!("| `{flag} ")) && !text.contains(&format!("| `{flag}`"))
+        })
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/operations.md lacks the flags {missing:?}"
+    );
+}
+
+/// What a command prints in a folder, with the example of the quickstart in `my-gateway`, edited.
+fn printed(edit: (&str, &str, &str), args: &[&str]) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder can be had");
+    let gateway = folder.path().join("my-gateway");
+    std::fs::create_dir(&gateway).expect("a folder can be made");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/quickstart");
+    let (edited, from, to) = edit;
+    for entry in std::fs::read_dir(example).expect("the example can be read") {
+        let path = entry.expect("the entry can be read").path();
+        let name = path.file_name().expect("a file has a name");
+        let text = std::fs::read_to_string(&path).expect("the file can be read");
+        let text = if name == edited {
+            text.replace(from, to)
+        } else {
+            text
+        };
+        std::fs::write(gateway.join(name), text).expect("a file can be written");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(args)
+        .current_dir(&folder)
+        .output()
+        .expect("weir runs");
+    String::from_utf8(output.stdout).expect("weir prints UTF-8")
+}
+
+#[test]
+fn the_readme_shows_what_weir_prints() {
+    let readme =
+        std::fs::read_to_string(folder().join("../../README.md")).expect("README.md can be read");
+    let explained = printed(
+        ("checkout.yaml", "requests: 5\n", "requests: 50\n"),
+        &["explain", "checkout", "./my-gateway"],
+    );
+    let checked = printed(
+        ("reports.yaml", "maxParallel", "maxParalel"),
+        &["check", "./my-gateway"],
+    );
+    let plan = printed(("", "", ""), &["translate", "./my-gateway", "--to", "plan"]);
+    let plan: String = plan
+        .lines()
+        .take(13)
+        .map(|line| line.to_owned() + "\n")
+        .collect();
+    for text in [explained, checked, plan] {
+        assert!(text.lines().count() > 1, "weir printed nothing");
+        assert!(
+            readme.contains(&text),
+            "README.md shows something else than this:\n{text}"
         );
     }
 }

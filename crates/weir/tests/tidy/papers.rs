@@ -270,3 +270,104 @@ fn the_papers_are_there() {
         "LICENSE holds the whole text of the Apache License 2.0"
     );
 }
+
+#[test]
+fn the_map_names_every_module() {
+    let files = files();
+    let map = files
+        .iter()
+        .find(|file| file.path == "ARCHITECTURE.md")
+        .expect("there is an ARCHITECTURE.md");
+    let mut broken = BTreeSet::new();
+    for file in &files {
+        let Some((name, path)) = file
+            .path
+            .strip_prefix("crates/")
+            .and_then(|path| path.split_once("/src/"))
+        else {
+            continue;
+        };
+        let heading = format!("\n### `crates/{name}`");
+        let section = map
+            .text
+            .split_once(heading.as_str())
+            .map(|(_, rest)| rest.split("\n#").next().unwrap_or_default());
+        let Some(section) = section else {
+            broken.insert(format!("crates/{name} has no section"));
+            continue;
+        };
+        // A folder is named as such, or by the file that declares its modules.
+        let module = path
+            .split('/')
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches(".rs");
+        let named = [format!("`{module}.rs`"), format!("`{module}/`")]
+            .iter()
+            .any(|name| section.contains(name.as_str()));
+        if !named && module != "lib" && module != "main" {
+            broken.insert(format!("crates/{name}/src/{module}"));
+        }
+    }
+    none_of(
+        &broken.into_iter().collect::<Vec<_>>(),
+        "give the module a line in the code map of ARCHITECTURE.md",
+    );
+}
+
+#[test]
+fn what_operators_see_is_documented() {
+    let files = files();
+    let text = |path: &str| {
+        files
+            .iter()
+            .find(|file| file.path == path)
+            .expect("the file is there")
+            .text
+            .as_str()
+    };
+    let page = text("docs/operations.md");
+    let keys = quoted(
+        text("crates/proxy/src/access_log/line.rs"),
+        "fn write(",
+        "\n}\n",
+    );
+    let flags = quoted(text("crates/proxy/src/flags.rs"), "\nflags! {", "\n}\n");
+    let metrics = quoted(text("crates/weir/src/metrics.rs"), "fn new()", "\n    }\n");
+    let metrics = metrics
+        .into_iter()
+        .filter(|name| name.starts_with("config_"))
+        .map(|name| format!("weir_{name}"));
+    let mut broken = Vec::new();
+    for name in keys
+        .into_iter()
+        .chain(flags)
+        .map(str::to_owned)
+        .chain(metrics)
+    {
+        // A metric's unit and `_total` are added to its name when it is written.
+        if !page.contains(&format!("`{name}`")) && !page.contains(&format!("`{name}_")) {
+            broken.push(name);
+        }
+    }
+    none_of(&broken, "say on docs/operations.md what it means");
+}
+
+/// The texts in quotes between two places of a source file.
+fn quoted<'a>(source: &'a str, from: &str, to: &str) -> Vec<&'a str> {
+    let part = source
+        .split_once(from)
+        .and_then(|(_, rest)| rest.split_once(to))
+        .map(|(part, _)| part);
+    let quoted: Vec<&str> = part
+        .unwrap_or_default()
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .collect();
+    assert!(
+        quoted.len() > 5,
+        "nothing between {from:?} and {to:?} any more: what is documented now?"
+    );
+    quoted
+}
