@@ -1,7 +1,7 @@
 //! Everything that is wrong: findings of the files, of the engine, and conditions that are not good, in one list.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -89,10 +89,19 @@ pub(crate) fn collect(
             &it.message,
         )
     }));
-    let said: BTreeSet<_> = found
-        .iter()
-        .map(|it| (it.object.clone(), words(&it.message)))
-        .collect();
+    let mut said: BTreeMap<ObjectRef, Vec<(FieldPath, String)>> = BTreeMap::new();
+    for Diagnostic {
+        object,
+        field,
+        message,
+        severity: _,
+        id: _,
+    } in diagnostics
+    {
+        said.entry(object.clone())
+            .or_default()
+            .push((field.clone(), words(message)));
+    }
     for bad in of_statuses(statuses, &loaded.resources) {
         let BadCondition {
             object,
@@ -100,10 +109,23 @@ pub(crate) fn collect(
             severity,
             condition,
         } = bad;
-        let id = kebab(&condition.reason).into();
-        let finding = located(loaded, &object, &field, severity, id, &condition.message);
-        if !said.contains(&(finding.object.clone(), words(&finding.message))) {
-            found.push(finding);
+        let condition_words = words(&condition.message);
+        let is_same = |(other, words): &(FieldPath, String)| {
+            (!field.as_str().is_empty() && *other == field) || words.contains(&condition_words)
+        };
+        if !said
+            .get(&object)
+            .is_some_and(|said| said.iter().any(is_same))
+        {
+            let id = kebab(&condition.reason).into();
+            found.push(located(
+                loaded,
+                &object,
+                &field,
+                severity,
+                id,
+                &condition.message,
+            ));
         }
     }
     found.sort();
@@ -283,13 +305,14 @@ fn add<'a>(
     }
 }
 
-/// How bad a condition is, if it is. `Overridden` and `Merged` are how policies are meant to work.
+/// How bad a condition is, if it is. `Overridden` and `Merged` are how policies are meant to work; for what
+/// `weir.dev/PartiallyEnforced` sums up, the engine has a finding for each setting.
 fn badness(condition: &Condition) -> Option<Severity> {
     let holds = condition.status == ConditionStatus::True;
     match condition.r#type.as_str() {
         "Accepted" | "Programmed" | "ResolvedRefs" if !holds => Some(Severity::Error),
         "Conflicted" | "PartiallyInvalid" if holds => Some(Severity::Error),
-        "Warning" | "weir.dev/PartiallyEnforced" if holds => Some(Severity::Warning),
+        "Warning" if holds => Some(Severity::Warning),
         _ => None,
     }
 }
@@ -393,7 +416,8 @@ mod tests {
             ("Conflicted", True, Some(Severity::Error)),
             ("Overridden", True, None),
             ("Merged", True, None),
-            ("weir.dev/PartiallyEnforced", True, Some(Severity::Warning)),
+            ("Warning", True, Some(Severity::Warning)),
+            ("weir.dev/PartiallyEnforced", True, None),
         ];
         for (r#type, status, expected) in cases {
             assert_eq!(

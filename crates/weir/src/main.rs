@@ -1,12 +1,14 @@
 //! The binary: reads the command line, starts the log, and hands over to a command.
 
+// The types of a router around those of the proxy nest deeper than the compiler looks by default.
+#![recursion_limit = "256"]
+
 mod admin;
 mod asked_request;
 mod cli;
 mod commands;
 mod configuration;
 mod echo;
-mod explanation;
 mod findings;
 mod follow;
 mod in_force;

@@ -28,11 +28,7 @@ pub(crate) fn print(text: &str) -> Result<()> {
 pub(crate) fn data<T: Serialize>(value: &T, format: DataFormat) -> Result<String> {
     let mut text = match format {
         DataFormat::Json => serde_json::to_string_pretty(value).context("cannot write JSON")?,
-        // By way of JSON's data model: map keys that are names need no care then.
-        DataFormat::Yaml => {
-            let value = serde_json::to_value(value).context("cannot write YAML")?;
-            serde_saphyr::to_string(&value).context("cannot write YAML")?
-        }
+        DataFormat::Yaml => serde_saphyr::to_string(value).context("cannot write YAML")?,
     };
     if !text.ends_with('\n') {
         text.push('\n');

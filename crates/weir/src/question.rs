@@ -1,12 +1,13 @@
-//! Which route rules somebody asks about: all, those of a route, or the one that a request reaches.
+//! What somebody asks to be explained: all routes, one, or the rule that a request reaches; and the answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use anyhow::Result;
+use serde::Serialize;
 use weir_proxy::Router;
 use weir_resolve::EffectiveRule;
+use weir_resolve::explain::{self, Explanation};
 
 use crate::asked_request::{self, Reach};
 use crate::configuration::Configuration;
@@ -14,9 +15,9 @@ use crate::configuration::Configuration;
 /// What is asked about.
 #[derive(Debug)]
 pub(crate) enum Question {
-    /// Every rule.
+    /// Every route.
     All,
-    /// The rules of a route: `name`, `namespace/name` or `kind/namespace/name`, or the full name of one rule.
+    /// A route, as `name`, `namespace/name` or `kind/namespace/name`, or one rule of it by the rule's full name.
     Route(String),
     /// The rule that a request reaches: a method and URL, and headers as `name: value`.
     Request {
@@ -25,19 +26,24 @@ pub(crate) enum Question {
     },
 }
 
-/// The rules that were asked about.
+/// What there is to be said.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    Rules {
-        rules: Vec<Arc<EffectiveRule>>,
-        /// What had to be assumed about the request, in a sentence.
-        note: Option<String>,
-    },
-    /// There is none, for this reason.
+    Explained(Explained),
+    /// Nothing was found, for this reason.
     Nothing(String),
 }
 
-/// Finds the rules. `router` is asked only about requests; `addresses` are where the plan's ports are served.
+/// The rules that were asked about, on each listener that carries them.
+#[derive(Debug, Serialize)]
+pub(crate) struct Explained {
+    /// What had to be assumed about the request, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
+    pub(crate) rules: Vec<Explanation>,
+}
+
+/// Answers a question. `router` is asked only about requests; `addresses` are where the plan's ports are served.
 ///
 /// # Errors
 /// When the request cannot be understood.
@@ -47,48 +53,49 @@ pub(crate) fn answer<'a>(
     router: impl FnOnce() -> &'a Router,
     addresses: &BTreeMap<u16, SocketAddr>,
 ) -> Result<Answer> {
-    let all = &configuration.resolution.effective;
-    Ok(match question {
-        Question::All if all.is_empty() => {
-            Answer::Nothing("there is no route with a Gateway".to_owned())
-        }
-        Question::All => Answer::Rules {
-            rules: all.clone(),
-            note: None,
-        },
-        Question::Route(name) => {
-            let rules: Vec<_> = all
-                .iter()
-                .filter(|it| is_named(it, name))
-                .cloned()
-                .collect();
-            if rules.is_empty() {
-                Answer::Nothing(no_such_route(name, configuration))
-            } else {
-                Answer::Rules { rules, note: None }
-            }
-        }
+    let resolution = &configuration.resolution;
+    let (rules, note) = match question {
+        Question::All => (of_routes(configuration, |_| true), None),
+        Question::Route(name) => (of_routes(configuration, |rule| is_named(rule, name)), None),
         Question::Request { request, headers } => {
-            match asked_request::reach(
-                request,
-                headers,
-                &configuration.resolution.plan,
-                router(),
-                addresses,
-            )? {
-                Reach::Nothing(reason) => Answer::Nothing(reason),
+            match asked_request::reach(request, headers, &resolution.plan, router(), addresses)? {
+                Reach::Nothing(reason) => return Ok(Answer::Nothing(reason)),
                 Reach::Rule { found, note } => {
-                    let (rule, listener) = (&found.route.rule.name, &found.listener.name);
-                    let rules = all
-                        .iter()
-                        .filter(|it| it.rule == *rule && it.listener == *listener)
-                        .cloned()
-                        .collect();
-                    Answer::Rules { rules, note }
+                    let entry = explain::entry(resolution, &found.listener.name, &found.route.name);
+                    (entry.into_iter().collect(), note)
                 }
             }
         }
+    };
+    Ok(match (rules.is_empty(), question) {
+        (false, _) => Answer::Explained(Explained { note, rules }),
+        (true, Question::Route(name)) => Answer::Nothing(no_such_route(name, configuration)),
+        (true, Question::All | Question::Request { .. }) => {
+            Answer::Nothing("there is no route with a Gateway that carries it".to_owned())
+        }
     })
+}
+
+fn of_routes(
+    configuration: &Configuration,
+    wanted: impl Fn(&EffectiveRule) -> bool,
+) -> Vec<Explanation> {
+    let resolution = &configuration.resolution;
+    let rules: BTreeSet<_> = resolution
+        .effective
+        .iter()
+        .filter(|it| wanted(it))
+        .map(|it| &it.rule)
+        .collect();
+    let mut explanations = Vec::new();
+    for rule in rules {
+        let index = rule.index.to_string();
+        let name = rule.rule.as_deref().unwrap_or(&index);
+        let found = explain::route(resolution, rule.kind, &rule.route, Some(name));
+        // A rule may bear the number of another as its name.
+        explanations.extend(found.into_iter().filter(|it| it.rule == *rule));
+    }
+    explanations
 }
 
 fn is_named(effective: &EffectiveRule, name: &str) -> bool {
@@ -100,18 +107,18 @@ fn is_named(effective: &EffectiveRule, name: &str) -> bool {
 }
 
 fn no_such_route(name: &str, configuration: &Configuration) -> String {
-    let mut routes: Vec<_> = configuration
-        .resolution
-        .effective
+    let effective = &configuration.resolution.effective;
+    let routes: BTreeSet<String> = effective
         .iter()
         .map(|it| it.rule.route.to_string())
         .collect();
-    routes.sort();
-    routes.dedup();
     let known = match routes.len() {
         0 => "none has one".to_owned(),
-        1..=10 => format!("those that have one are {}", routes.join(", ")),
+        1..=10 => format!(
+            "those that have one are {}",
+            routes.into_iter().collect::<Vec<_>>().join(", ")
+        ),
         count => format!("{count} routes have one"),
     };
-    format!("there is no route {name} with a Gateway; {known}")
+    format!("there is no route {name} with a Gateway that carries it; {known}")
 }

@@ -14,7 +14,6 @@ use weir_resolve::status::PolicyAncestorStatus;
 
 use super::{AdminState, health};
 use crate::commands::translate::PlanView;
-use crate::explanation;
 use crate::findings;
 use crate::in_force::InForce;
 use crate::question::{self, Answer, Question};
@@ -161,11 +160,7 @@ pub(super) async fn explain(
         match question::answer(&question, &it.configuration, || it.router(), &it.addresses) {
             Err(error) => (StatusCode::BAD_REQUEST, format!("{error:#}\n")).into_response(),
             Ok(Answer::Nothing(reason)) => (StatusCode::NOT_FOUND, reason + "\n").into_response(),
-            Ok(Answer::Rules { rules, note }) => json_response(&explanation::data(
-                &it.configuration,
-                &rules,
-                note.as_deref(),
-            )),
+            Ok(Answer::Explained(explained)) => json_response(&explained),
         }
     })
 }

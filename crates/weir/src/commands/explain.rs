@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
+use clap::builder::styling::Style;
 use weir_proxy::Router;
 
 use crate::cli::{AnyFormat, DataFormat, ExplainArgs};
 use crate::configuration::Configuration;
-use crate::explanation;
 use crate::output;
-use crate::question::{self, Answer, Question};
+use crate::question::{self, Answer, Explained, Question};
 
 /// Prints the effective policy of the rules that were asked about.
 pub(crate) fn explain(args: ExplainArgs) -> Result<ExitCode> {
@@ -42,21 +42,30 @@ pub(crate) fn explain(args: ExplainArgs) -> Result<ExitCode> {
                 .context("cannot write to standard error")?;
             Ok(ExitCode::FAILURE)
         }
-        Answer::Rules { rules, note } => {
+        Answer::Explained(explained) => {
             output::print(&match format {
-                AnyFormat::Text => explanation::text(&configuration, &rules, note.as_deref()),
-                AnyFormat::Yaml => output::data(
-                    &explanation::data(&configuration, &rules, note.as_deref()),
-                    DataFormat::Yaml,
-                )?,
-                AnyFormat::Json => output::data(
-                    &explanation::data(&configuration, &rules, note.as_deref()),
-                    DataFormat::Json,
-                )?,
+                AnyFormat::Text => text(&explained),
+                AnyFormat::Yaml => output::data(&explained, DataFormat::Yaml)?,
+                AnyFormat::Json => output::data(&explained, DataFormat::Json)?,
             })?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// A tree for each rule, under its name.
+fn text(Explained { note, rules }: &Explained) -> String {
+    let mut text = note
+        .as_ref()
+        .map_or_else(String::new, |note| format!("note: {note}\n\n"));
+    let bold = Style::new().bold();
+    for (index, rule) in rules.iter().enumerate() {
+        let tree = rule.to_string();
+        let (heading, rest) = tree.split_once('\n').unwrap_or((&tree, ""));
+        let gap = if index == 0 { "" } else { "\n" };
+        text.push_str(&format!("{gap}{bold}{heading}{bold:#}\n{rest}"));
+    }
+    text
 }
 
 /// The route, if the first argument is one, and the paths. What is there as a file or folder is a path.
