@@ -71,7 +71,7 @@ fn policies(case: &Path) -> Result<(), Failed> {
     let resolution = weir_resolve::resolve(&resources, &context, &mut Memo::default());
     let expected = expected(&documents(&case.join("expect.yaml"))?)?;
     let mut actual = BTreeMap::new();
-    for (name, ancestors) in &resolution.statuses.policies {
+    for (name, ancestors) in resolution.statuses.policies.iter() {
         actual.insert(
             name.to_string(),
             ancestors.iter().map(said).collect::<BTreeSet<_>>(),

@@ -34,8 +34,8 @@ fn a_route_is_explained_rule_by_rule_on_each_listener() {
          \x20   local\n\
          \x20     rules[0]\n\
          \x20       limit\n\
-         \x20         requests: 1   from BackendTrafficPolicy/shop/gateway\n\
-         \x20         unit: Second  from BackendTrafficPolicy/shop/gateway\n\
+         \x20         requests: 1     from BackendTrafficPolicy/shop/gateway\n\
+         \x20         unit: Second    from BackendTrafficPolicy/shop/gateway\n\
          \x20 timeout\n\
          \x20   tcp\n\
          \x20     connectTimeout: 1s  from BackendTrafficPolicy/shop/rule\n\
