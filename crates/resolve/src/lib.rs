@@ -21,6 +21,7 @@ mod lower;
 pub mod memo;
 mod merge;
 pub mod object;
+mod policies;
 mod policy_status;
 mod precedence;
 mod protection;
@@ -96,37 +97,40 @@ pub struct Resolution {
 pub fn resolve(resources: &Resources, context: &Context, memo: &mut Memo) -> Resolution {
     let mut found = Diagnostics::default();
     let changes = memo.changes(resources, context);
+    let Memo {
+        attachments,
+        policies,
+        build: built,
+        backends,
+        ..
+    } = memo;
     let attachments =
-        topology::attach(resources, context, &changes, &mut memo.topology, &mut found);
-    let topology = &attachments.topology;
-    let index = attach::index(resources, topology, context, &mut found);
-    let applications =
-        effective::of_each(resources, topology, &index, &mut memo.effective, &mut found);
-    let plan = build::plan(
+        topology::attachments::update(resources, context, &changes, attachments, &mut found);
+    let policies = policies::apply(
         resources,
-        &attachments,
-        &applications,
+        attachments,
         context,
         &changes,
-        &mut memo.build,
+        policies,
         &mut found,
     );
-    let policies = policy_status::report(topology, &index, &applications, context, &mut found);
-    let backends =
-        status::backends::of_backends(resources, context, &changes, &mut memo.backends, &mut found);
-    let statuses = status::report(
+    let plan = build::plan(
         resources,
-        &attachments,
-        &memo.build,
-        policies,
-        backends,
+        attachments,
+        &policies,
         context,
+        &changes,
+        built,
+        &mut found,
     );
-    let effective = memo.build.effective();
+    let backends =
+        status::backends::of_backends(resources, context, &changes, backends, &mut found);
+    let statuses = status::report(resources, attachments, built, &policies, backends, context);
+    let (effective, diagnostics) = (built.effective(), found.into_sorted());
     Resolution {
         plan,
         statuses,
         effective,
-        diagnostics: found.into_sorted(),
+        diagnostics,
     }
 }

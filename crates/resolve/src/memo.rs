@@ -3,25 +3,30 @@
 //! An object that is the same `Arc` as last time did not change. Each step keeps its own part of the memo and redoes
 //! what the changes touch; with an empty memo everything is a change, so both ways are one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_plan::NamespacedName;
 
-use crate::api::{Backend, Gateway, GatewayClass, ListenerSet, Namespace, ReferenceGrant, Service};
+use crate::api::{
+    Backend, BackendTrafficPolicy, ConfigMap, Gateway, GatewayClass, ListenerSet, Namespace,
+    ReferenceGrant, Service,
+};
 use crate::api::{GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
-use crate::effective::EffectiveMemo;
+use crate::diagnostics::ObjectRef;
+use crate::object::OtherPolicy;
 use crate::resources::{Objects, Resources};
+use crate::topology::attachments::Attachments;
 use crate::topology::routes::RouteObject;
-use crate::{Context, build, status, topology};
+use crate::{Context, build, policies, status};
 
 /// Results of earlier calls, kept to save work. It never changes what [`crate::resolve`] returns.
 #[derive(Debug, Default)]
 pub struct Memo {
     context: Option<Context>,
     seen: Seen,
-    pub(crate) topology: topology::Memo,
-    pub(crate) effective: EffectiveMemo,
+    pub(crate) attachments: Attachments,
+    pub(crate) policies: policies::Memo,
     pub(crate) build: build::Memo,
     pub(crate) backends: status::backends::Memo,
 }
@@ -41,6 +46,9 @@ struct Seen {
     udp_routes: Objects<UdpRoute>,
     services: Objects<Service>,
     backends: Objects<Backend>,
+    config_maps: Objects<ConfigMap>,
+    policies: Objects<BackendTrafficPolicy>,
+    other_policies: BTreeMap<ObjectRef, Arc<OtherPolicy>>,
 }
 
 /// What changed since the last call.
@@ -48,6 +56,8 @@ struct Seen {
 pub(crate) struct Changes {
     /// Whether anything changed that makes Gateways ours or opens their listeners.
     pub(crate) gateways: bool,
+    /// Whether a policy changed, or a ConfigMap that one may refer to.
+    pub(crate) policies: bool,
     /// Whether a ReferenceGrant changed.
     pub(crate) grants: bool,
     /// The routes that came, went or changed.
@@ -60,9 +70,9 @@ pub(crate) struct Changes {
 
 /// What became of one object.
 #[derive(Debug)]
-pub(crate) struct Change<T> {
+pub(crate) struct Change<T, K = NamespacedName> {
     /// Its name.
-    pub(crate) name: NamespacedName,
+    pub(crate) name: K,
     /// What it was.
     pub(crate) old: Option<T>,
     /// What it is.
@@ -92,6 +102,11 @@ impl Seen {
             differs(&mut self.listener_sets, &now.listener_sets),
             differs(&mut self.namespaces, &now.namespaces),
         ];
+        let policies = [
+            differs(&mut self.config_maps, &now.config_maps),
+            differs(&mut self.policies, &now.policies),
+            differs(&mut self.other_policies, &now.other_policies),
+        ];
         let mut routes = routes(&mut self.http_routes, &now.http_routes, RouteObject::Http);
         routes.extend(self::routes(
             &mut self.grpc_routes,
@@ -115,6 +130,7 @@ impl Seen {
         ));
         Changes {
             gateways: gateways.contains(&true),
+            policies: policies.contains(&true),
             grants: differs(&mut self.reference_grants, &now.reference_grants),
             routes,
             services: names(&mut self.services, &now.services),
@@ -123,7 +139,7 @@ impl Seen {
     }
 }
 
-fn differs<T>(seen: &mut Objects<T>, now: &Objects<T>) -> bool {
+fn differs<K: Name, T>(seen: &mut BTreeMap<K, Arc<T>>, now: &BTreeMap<K, Arc<T>>) -> bool {
     !since(seen, now).is_empty()
 }
 
@@ -150,13 +166,16 @@ fn routes<T>(
 }
 
 /// What changed from `seen` to `now`, in the order of names. `seen` becomes `now`.
-fn since<T>(seen: &mut Objects<T>, now: &Objects<T>) -> Vec<Change<Arc<T>>> {
+fn since<K: Name, T>(
+    seen: &mut BTreeMap<K, Arc<T>>,
+    now: &BTreeMap<K, Arc<T>>,
+) -> Vec<Change<Arc<T>, K>> {
     let mut changes = Vec::new();
     let (mut old, mut new) = (seen.iter().peekable(), now.iter().peekable());
     loop {
         let (was, is) = match (old.peek(), new.peek()) {
             (None, None) => break,
-            (Some((a, _)), Some((b, _))) if a == b => (old.next(), new.next()),
+            (Some((a, _)), Some((b, _))) if a.is(b) => (old.next(), new.next()),
             (Some((a, _)), Some((b, _))) if a < b => (old.next(), None),
             (Some(_), None) => (old.next(), None),
             (Some(_) | None, Some(_)) => (None, new.next()),
@@ -181,6 +200,26 @@ fn since<T>(seen: &mut Objects<T>, now: &Objects<T>) -> Vec<Change<Arc<T>>> {
         }
     }
     changes
+}
+
+/// What objects go by.
+trait Name: Ord + Clone {
+    /// Whether both are the same name; quick where they share their text, as names of unchanged objects do.
+    fn is(&self, other: &Self) -> bool;
+}
+
+impl Name for NamespacedName {
+    fn is(&self, other: &Self) -> bool {
+        let shared =
+            Arc::ptr_eq(&self.name, &other.name) && Arc::ptr_eq(&self.namespace, &other.namespace);
+        shared || self == other
+    }
+}
+
+impl Name for ObjectRef {
+    fn is(&self, other: &Self) -> bool {
+        self == other
+    }
 }
 
 #[cfg(test)]

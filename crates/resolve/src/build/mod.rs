@@ -14,45 +14,42 @@ mod table;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_plan::Plan;
+use weir_plan::{NamespacedName, Plan, RouteKind};
 
 use crate::Context;
-use crate::diagnostics::Diagnostics;
-use crate::effective::{Applications, Applied, EffectiveRule};
+use crate::diagnostics::{Diagnostic, Diagnostics, ObjectRef};
+use crate::effective::{Applied, EffectiveRule};
 use crate::memo::Changes;
+use crate::policies::Policies;
 use crate::resources::Resources;
 use crate::status::{RouteParentStatus, routes as status};
-use crate::topology::routes::RouteDetail;
-use crate::topology::{Attachments, ListenerKey, RouteNode};
+use crate::topology::ListenerKey;
+use crate::topology::attachments::{Attachments, place};
+use crate::topology::routes::{RouteDetail, route_ref};
 use route::Built;
 use table::Table;
 
 /// What was built last time.
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
+    /// In the order of the topology.
     routes: Vec<BuiltRoute>,
+    policies: Option<Arc<Policies>>,
     table: Table,
+    statuses: Arc<BTreeMap<ObjectRef, Arc<[RouteParentStatus]>>>,
     attached: BTreeMap<ListenerKey, i32>,
+    found: BTreeMap<(RouteKind, NamespacedName), Vec<Diagnostic>>,
 }
 
 /// A route, what it was built from, and what it was built to.
 #[derive(Debug)]
-pub(crate) struct BuiltRoute {
-    /// What is known of its listeners.
-    pub(crate) detail: Arc<RouteDetail>,
+struct BuiltRoute {
+    detail: Arc<RouteDetail>,
     applied: Vec<Arc<Applied>>,
-    /// What it was built to.
-    pub(crate) built: Built,
-    /// Its status.
-    pub(crate) status: Arc<[RouteParentStatus]>,
+    built: Box<Built>,
 }
 
 impl Memo {
-    /// Every route of ours, in the order of the topology.
-    pub(crate) fn routes(&self) -> &[BuiltRoute] {
-        &self.routes
-    }
-
     /// What applies to each rule on each listener that carries it.
     pub(crate) fn effective(&self) -> Vec<Arc<EffectiveRule>> {
         self.routes
@@ -60,6 +57,11 @@ impl Memo {
             .flat_map(|it| &it.built.effective)
             .map(Arc::clone)
             .collect()
+    }
+
+    /// The status of every route of ours.
+    pub(crate) fn statuses(&self) -> Arc<BTreeMap<ObjectRef, Arc<[RouteParentStatus]>>> {
+        Arc::clone(&self.statuses)
     }
 
     /// How many routes each listener has that are attached to it and accepted.
@@ -72,78 +74,75 @@ impl Memo {
 pub(crate) fn plan(
     resources: &Resources,
     attachments: &Attachments,
-    applications: &Applications,
+    policies: &Arc<Policies>,
     context: &Context,
     changes: &Changes,
     memo: &mut Memo,
     found: &mut Diagnostics,
 ) -> Arc<Plan> {
-    let mut before = std::mem::take(&mut memo.routes).into_iter().peekable();
-    let mut routes = Vec::with_capacity(attachments.routes.len());
-    for (index, detail) in attachments.routes.iter().enumerate() {
-        while let Some(gone) = before.next_if(|it| key(&it.detail.node) < key(&detail.node)) {
-            memo.replace(Some(&gone), None);
-        }
-        let known = before.next_if(|it| key(&it.detail.node) == key(&detail.node));
-        let applied = || {
-            detail.carriers.iter().flat_map(|carrier| {
-                (0..detail.node.rules.len())
-                    .map(|rule| applications.get(index, rule, &carrier.listener))
-            })
-        };
+    let same_policies = memo.policies.as_ref().is_some_and(|it| Arc::ptr_eq(it, policies));
+    let (known, gone) = align(std::mem::take(&mut memo.routes), &attachments.routes);
+    for gone in &gone {
+        memo.replace(Some(gone), None);
+    }
+    let mut routes = Vec::with_capacity(known.len());
+    for (index, (detail, known)) in attachments.routes.iter().zip(known).enumerate() {
+        let applied = || applied(policies, index, detail);
         let route = match known {
-            Some(known) if known.is_current(detail, applied(), changes) => known,
+            Some(known)
+                if Arc::ptr_eq(&known.detail, detail)
+                    && !known.is_touched(changes)
+                    && (same_policies || same(applied(), &known.applied)) =>
+            {
+                known
+            }
             known => {
-                let applied: Vec<_> = applied().cloned().collect();
-                let mut built = route::build(detail, &applied, resources, context);
+                let applied: Vec<_> = applied().map(Arc::clone).collect();
+                let mut built = Box::new(route::build(detail, &applied, resources, context));
                 if let Some(known) = &known {
                     built.keep(&known.built);
                 }
-                let status = status::of_route(detail, &built.verdict, context);
-                let new = BuiltRoute {
-                    detail: Arc::clone(detail),
-                    applied,
-                    built,
-                    status,
-                };
+                let new = BuiltRoute { detail: Arc::clone(detail), applied, built };
                 memo.replace(known.as_ref(), Some(&new));
+                memo.set_status(&new, context);
                 new
             }
         };
-        route
-            .built
-            .found
-            .iter()
-            .for_each(|it| found.push(it.clone()));
         routes.push(route);
     }
-    for gone in before {
-        memo.replace(Some(&gone), None);
-    }
     memo.routes = routes;
+    memo.policies = Some(Arc::clone(policies));
+    memo.found.values().flatten().for_each(|it| found.push(it.clone()));
     memo.table.plan(&attachments.topology.gateways)
 }
 
-impl BuiltRoute {
-    fn is_current<'a>(
-        &self,
-        detail: &Arc<RouteDetail>,
-        applied: impl Iterator<Item = &'a Arc<Applied>>,
-        changes: &Changes,
-    ) -> bool {
-        let Built {
-            services,
-            backends,
-            crosses,
-            ..
-        } = &self.built;
-        let touched = (changes.grants && *crosses)
-            || !changes.services.is_empty()
-                && services.iter().any(|it| changes.services.contains(it))
-            || !changes.backends.is_empty()
-                && backends.iter().any(|it| changes.backends.contains(it));
-        !touched && Arc::ptr_eq(&self.detail, detail) && same(applied, &self.applied)
+/// What is known of each route of `now`, and what is no more. A route that changed its age is another.
+fn align(before: Vec<BuiltRoute>, now: &[Arc<RouteDetail>]) -> (Vec<Option<BuiltRoute>>, Vec<BuiltRoute>) {
+    let mut before = before.into_iter().peekable();
+    let (mut known, mut gone) = (Vec::with_capacity(now.len()), Vec::new());
+    for detail in now {
+        let mut same = before.next_if(|it| Arc::ptr_eq(&it.detail, detail));
+        if same.is_none() {
+            let now = place(&detail.node);
+            gone.extend(std::iter::from_fn(|| before.next_if(|it| place(&it.detail.node) < now)));
+            same = before.next_if(|it| place(&it.detail.node) == now);
+        }
+        known.push(same);
     }
+    gone.extend(before);
+    (known, gone)
+}
+
+/// What applies to each rule of a route on each of its carriers, rules innermost.
+fn applied<'a>(
+    policies: &'a Policies,
+    index: usize,
+    detail: &'a RouteDetail,
+) -> impl Iterator<Item = &'a Arc<Applied>> {
+    let rules = detail.node.rules.len();
+    detail.carriers.iter().flat_map(move |carrier| {
+        (0..rules).map(move |rule| policies.applications.get(index, rule, &carrier.listener))
+    })
 }
 
 /// Whether an iterator gives the same pointers as a list has.
@@ -152,21 +151,69 @@ fn same<'a>(mut now: impl Iterator<Item = &'a Arc<Applied>>, before: &[Arc<Appli
     now.all(|now| before.next().is_some_and(|it| Arc::ptr_eq(it, now))) && before.next().is_none()
 }
 
+impl BuiltRoute {
+    /// Whether anything that the route refers to changed.
+    fn is_touched(&self, changes: &Changes) -> bool {
+        let Changes {
+            gateways: _,
+            policies: _,
+            routes: _,
+            grants,
+            services,
+            backends,
+        } = changes;
+        *grants && self.built.crosses
+            || !services.is_empty() && self.built.services.iter().any(|it| services.contains(it))
+            || !backends.is_empty() && self.built.backends.iter().any(|it| backends.contains(it))
+    }
+}
+
 impl Memo {
+    /// Puts a route as it is now in place of what it was.
     fn replace(&mut self, old: Option<&BuiltRoute>, new: Option<&BuiltRoute>) {
         self.table
-            .replace(old.map(|it| &it.built), new.map(|it| &it.built));
+            .replace(old.map(|it| &*it.built), new.map(|it| &*it.built));
         for (route, by) in [(old, -1), (new, 1)] {
-            let Some(BuiltRoute { detail, built, .. }) = route else {
+            let Some(BuiltRoute {
+                detail,
+                built,
+                applied: _,
+            }) = route
+            else {
                 continue;
             };
             for listener in status::attached_to(detail, &built.verdict) {
                 *self.attached.entry(listener.clone()).or_default() += by;
             }
         }
+        if let Some(BuiltRoute { detail, .. }) = old {
+            self.found
+                .remove(&(detail.node.kind, detail.node.name.clone()));
+        }
+        if let Some(BuiltRoute {
+            detail,
+            built,
+            applied: _,
+        }) = new
+            && !built.found.is_empty()
+        {
+            self.found.insert(
+                (detail.node.kind, detail.node.name.clone()),
+                built.found.clone(),
+            );
+        }
+        if let (Some(BuiltRoute { detail, .. }), None) = (old, new) {
+            Arc::make_mut(&mut self.statuses)
+                .remove(&route_ref(detail.node.kind, &detail.node.name));
+        }
     }
-}
 
-fn key(node: &RouteNode) -> impl Ord + '_ {
-    (node.created, &node.name, node.kind)
+    /// Leaves the map alone where nothing changes, as others share it.
+    fn set_status(&mut self, BuiltRoute { detail, built, applied: _ }: &BuiltRoute, context: &Context) {
+        let route = route_ref(detail.node.kind, &detail.node.name);
+        let status = status::of_route(detail, &built.verdict, context);
+        if self.statuses.get(&route) != Some(&status) {
+            Arc::make_mut(&mut self.statuses).insert(route, status);
+        }
+    }
 }

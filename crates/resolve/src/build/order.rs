@@ -23,8 +23,14 @@ pub(crate) struct Entry {
 impl PartialEq for Entry {
     /// Routes never change in place, so the same pointer is the same route.
     fn eq(&self, other: &Self) -> bool {
-        let Self { created, match_index, route } = self;
-        *created == other.created && *match_index == other.match_index && Arc::ptr_eq(route, &other.route)
+        let Self {
+            created,
+            match_index,
+            route,
+        } = self;
+        *created == other.created
+            && *match_index == other.match_index
+            && Arc::ptr_eq(route, &other.route)
     }
 }
 

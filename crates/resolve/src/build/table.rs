@@ -40,7 +40,8 @@ struct Host {
 impl Table {
     /// Puts what a route was built to in place of what it was.
     pub(crate) fn replace(&mut self, old: Option<&Built>, new: Option<&Built>) {
-        let entries = |built: Option<&Built>| built.map(|it| it.entries.clone()).unwrap_or_default();
+        let entries =
+            |built: Option<&Built>| built.map(|it| it.entries.clone()).unwrap_or_default();
         let (was, is) = (entries(old), entries(new));
         if was != is {
             self.plan = None;
@@ -51,17 +52,16 @@ impl Table {
                 self.insert(listener, host, entries);
             }
         }
-        let clusters = |built: Option<&Built>| built.map(|it| it.clusters.clone()).unwrap_or_default();
+        let clusters =
+            |built: Option<&Built>| built.map(|it| it.clusters.clone()).unwrap_or_default();
         let (was, is) = (clusters(old), clusters(new));
         if was.len() != is.len() || !was.iter().zip(&is).all(|(a, b)| Arc::ptr_eq(a, b)) {
             self.plan = None;
             for cluster in was {
-                // A route that changed its place among the others was built there before it goes here.
-                if self.clusters.get(&cluster.name).is_some_and(|it| Arc::ptr_eq(it, &cluster)) {
-                    self.clusters.remove(&cluster.name);
-                }
+                self.clusters.remove(&cluster.name);
             }
-            self.clusters.extend(is.into_iter().map(|it| (it.name.clone(), it)));
+            self.clusters
+                .extend(is.into_iter().map(|it| (it.name.clone(), it)));
         }
     }
 

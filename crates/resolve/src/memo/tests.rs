@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use weir_plan::NamespacedName;
 
 use super::*;
-use crate::fixtures::{backend, context, gateway, insert, resources, route, service, to_backend, to_service};
+use crate::fixtures::{
+    backend, context, gateway, insert, resources, route, service, to_backend, to_service,
+};
 use crate::{Resolution, resolve};
 
 /// An edit of one of few objects, so that edits meet: which object, what it becomes.
@@ -37,19 +39,36 @@ proptest! {
 }
 
 fn assert_same(kept: &Resolution, fresh: &Resolution, edit: Edit) {
-    let Resolution { plan, statuses, effective, diagnostics } = kept;
+    let Resolution {
+        plan,
+        statuses,
+        effective,
+        diagnostics,
+    } = kept;
     // Not `assert_eq!`: what it would print fills screens.
     assert!(*plan == fresh.plan, "plan after {edit:?}");
     assert!(*statuses == fresh.statuses, "statuses after {edit:?}");
-    assert!(*effective == fresh.effective, "effective policies after {edit:?}");
-    assert!(*diagnostics == fresh.diagnostics, "diagnostics after {edit:?}");
+    assert!(
+        *effective == fresh.effective,
+        "effective policies after {edit:?}"
+    );
+    assert!(
+        *diagnostics == fresh.diagnostics,
+        "diagnostics after {edit:?}"
+    );
 }
 
 /// One version in eight takes the object away.
 fn apply(world: &mut Resources, Edit { object, version }: Edit) {
     let gone = version % 8 == 0;
     let bit = |n: u8| version & (8 << n) != 0;
-    let time = |old: bool| json!(if old { "2024-01-01T00:00:00Z" } else { "2025-01-01T00:00:00Z" });
+    let time = |old: bool| {
+        json!(if old {
+            "2024-01-01T00:00:00Z"
+        } else {
+            "2025-01-01T00:00:00Z"
+        })
+    };
     let named = |name: &str| NamespacedName::new("ns", name);
     let document = match object {
         0 | 1 => {
@@ -60,12 +79,15 @@ fn apply(world: &mut Resources, Edit { object, version }: Edit) {
             }
             let mut listeners = vec![json!({"name": "http", "port": 80, "protocol": "HTTP"})];
             if bit(0) {
-                listeners.push(json!({"name": "more", "port": if bit(1) { 80 } else { 81 }, "protocol": "HTTP",
-                    "hostname": if bit(2) { "*.example.com" } else { "a.example.com" }}));
+                listeners.push(
+                    json!({"name": "more", "port": if bit(1) { 80 } else { 81 }, "protocol": "HTTP",
+                    "hostname": if bit(2) { "*.example.com" } else { "a.example.com" }}),
+                );
             }
             let mut it = gateway(name, json!(listeners));
             it["metadata"]["creationTimestamp"] = time(bit(3));
-            it["spec"]["allowedListeners"] = json!({"namespaces": {"from": if bit(4) { "Same" } else { "None" }}});
+            it["spec"]["allowedListeners"] =
+                json!({"namespaces": {"from": if bit(4) { "Same" } else { "None" }}});
             it
         }
         2 if gone => return drop(world.listener_sets.remove(&named("set"))),
@@ -87,11 +109,22 @@ fn apply(world: &mut Resources, Edit { object, version }: Edit) {
             it
         }
         8 if gone => return drop(world.backends.remove(&named("be"))),
-        8 => backend("be", json!([{"ip": {"address": if bit(0) { "10.0.0.1" } else { "nonsense" }, "port": 1}}])),
-        9 if gone => return drop(world.reference_grants.remove(&NamespacedName::new("far", "grant"))),
-        9 => json!({"kind": "ReferenceGrant", "metadata": {"name": "grant", "namespace": "far"}, "spec": {
+        8 => backend(
+            "be",
+            json!([{"ip": {"address": if bit(0) { "10.0.0.1" } else { "nonsense" }, "port": 1}}]),
+        ),
+        9 if gone => {
+            return drop(
+                world
+                    .reference_grants
+                    .remove(&NamespacedName::new("far", "grant")),
+            );
+        }
+        9 => {
+            json!({"kind": "ReferenceGrant", "metadata": {"name": "grant", "namespace": "far"}, "spec": {
             "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "ns"}],
-            "to": [{"group": "", "kind": if bit(0) { "Service" } else { "Secret" }}]}}),
+            "to": [{"group": "", "kind": if bit(0) { "Service" } else { "Secret" }}]}})
+        }
         10 if gone => return drop(world.policies.remove(&named("p"))),
         10 => policy("p", &bit),
         11 if gone => return drop(world.policies.remove(&named("q"))),
@@ -108,16 +141,28 @@ fn apply(world: &mut Resources, Edit { object, version }: Edit) {
 fn http_route(name: &str, bit: &dyn Fn(u8) -> bool, created: Value) -> Value {
     let mut far = to_service("s");
     far["namespace"] = json!("far");
-    let first = if bit(0) { to_service("s") } else { to_backend("be") };
+    let first = if bit(0) {
+        to_service("s")
+    } else {
+        to_backend("be")
+    };
     let second = if bit(1) { far } else { to_backend("gone") };
-    let matches = if bit(2) { json!([{"path": {"value": "/x"}}]) } else { json!([]) };
-    let mut it = route(name, json!([{"matches": matches, "backendRefs": [first, second]}, {"backendRefs": [first]}]));
+    let matches = if bit(2) {
+        json!([{"path": {"value": "/x"}}])
+    } else {
+        json!([])
+    };
+    let mut it = route(
+        name,
+        json!([{"matches": matches, "backendRefs": [first, second]}, {"backendRefs": [first]}]),
+    );
     it["metadata"]["creationTimestamp"] = created;
     if bit(3) {
         it["spec"]["hostnames"] = json!(["a.example.com", "b.example.com"]);
     }
     if bit(4) {
-        it["spec"]["parentRefs"] = json!([{"name": "other"}, {"name": "set", "kind": "ListenerSet"}, {"name": "edge"}]);
+        it["spec"]["parentRefs"] =
+            json!([{"name": "other"}, {"name": "set", "kind": "ListenerSet"}, {"name": "edge"}]);
     }
     it
 }

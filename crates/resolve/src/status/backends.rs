@@ -5,16 +5,20 @@ use std::sync::Arc;
 
 use weir_plan::NamespacedName;
 
-use super::Condition;
+use super::{Condition, ConditionStatus};
 use crate::Context;
 use crate::api::{Backend, POLICY_GROUP};
 use crate::build::backends::check;
-use crate::diagnostics::{Diagnostics, FieldPath, ObjectRef};
+use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef, Severity};
 use crate::memo::Changes;
 use crate::resources::Resources;
 
-/// The conditions of every Backend as of last time.
-pub(crate) type Memo = BTreeMap<NamespacedName, Arc<[Condition]>>;
+/// What was said of Backends last time.
+#[derive(Debug, Default)]
+pub(crate) struct Memo {
+    conditions: Arc<BTreeMap<NamespacedName, Arc<[Condition]>>>,
+    found: BTreeMap<NamespacedName, Diagnostic>,
+}
 
 /// The conditions of every Backend.
 pub(crate) fn of_backends(
@@ -23,30 +27,40 @@ pub(crate) fn of_backends(
     changes: &Changes,
     memo: &mut Memo,
     found: &mut Diagnostics,
-) -> BTreeMap<NamespacedName, Arc<[Condition]>> {
+) -> Arc<BTreeMap<NamespacedName, Arc<[Condition]>>> {
+    let Memo {
+        conditions,
+        found: known,
+    } = memo;
     for name in &changes.backends {
-        match resources.backends.get(name) {
-            Some(backend) => memo.insert(name.clone(), [accepted(backend, context)].into()),
-            None => memo.remove(name),
+        known.remove(name);
+        let conditions = Arc::make_mut(conditions);
+        let Some(backend) = resources.backends.get(name) else {
+            conditions.remove(name);
+            continue;
         };
-    }
-    for (name, conditions) in &*memo {
-        for refused in conditions.iter().filter(|it| it.reason == "Invalid") {
-            let (group, kind) = (POLICY_GROUP.to_owned(), "Backend".to_owned());
-            let object = ObjectRef {
-                group,
-                kind,
-                name: name.clone(),
-            };
-            found.error(
-                &object,
-                FieldPath::new("spec"),
-                "backend-not-accepted",
-                refused.message.clone(),
-            );
+        let accepted = accepted(backend, context);
+        if accepted.status == ConditionStatus::False {
+            known.insert(name.clone(), finding(name, &accepted));
         }
+        conditions.insert(name.clone(), [accepted].into());
     }
-    memo.clone()
+    known.values().for_each(|it| found.push(it.clone()));
+    Arc::clone(conditions)
+}
+
+fn finding(name: &NamespacedName, refused: &Condition) -> Diagnostic {
+    Diagnostic {
+        object: ObjectRef {
+            group: POLICY_GROUP.to_owned(),
+            kind: "Backend".to_owned(),
+            name: name.clone(),
+        },
+        field: FieldPath::new("spec"),
+        severity: Severity::Error,
+        id: "backend-not-accepted",
+        message: refused.message.clone(),
+    }
 }
 
 /// Reason and type are the right way round here; Envoy Gateway writes the type `Invalid` with the reason `Accepted`.

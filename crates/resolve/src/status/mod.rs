@@ -11,12 +11,13 @@ use serde::Serialize;
 use weir_plan::{ListenerName, NamespacedName};
 
 use crate::diagnostics::ObjectRef;
+use crate::policies::Policies;
 use crate::resources::Resources;
-use crate::topology::routes::route_ref;
-use crate::topology::{Attachments, ListenerKey};
+use crate::topology::ListenerKey;
+use crate::topology::attachments::Attachments;
 use crate::{Context, build};
 
-/// The status of every object that has one.
+/// The status of every object that has one. Maps in an `Arc` are the same one as before where nothing in them changed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statuses {
@@ -27,11 +28,11 @@ pub struct Statuses {
     /// ListenerSets with a parent of ours.
     pub listener_sets: BTreeMap<NamespacedName, GatewayStatus>,
     /// Routes of all kinds with a parent of ours.
-    pub routes: BTreeMap<ObjectRef, Arc<[RouteParentStatus]>>,
+    pub routes: Arc<BTreeMap<ObjectRef, Arc<[RouteParentStatus]>>>,
     /// BackendTrafficPolicies; those without ancestors have no status to be written.
-    pub policies: BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>,
+    pub policies: Arc<BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>>,
     /// Backends.
-    pub backends: BTreeMap<NamespacedName, Arc<[Condition]>>,
+    pub backends: Arc<BTreeMap<NamespacedName, Arc<[Condition]>>>,
 }
 
 /// A condition. `lastTransitionTime` is stamped by whoever writes it.
@@ -162,34 +163,26 @@ pub(crate) fn report(
     resources: &Resources,
     attachments: &Attachments,
     built: &build::Memo,
-    policies: BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>,
-    backends: BTreeMap<NamespacedName, Arc<[Condition]>>,
+    policies: &Policies,
+    backends: Arc<BTreeMap<NamespacedName, Arc<[Condition]>>>,
     context: &Context,
 ) -> Statuses {
-    let gateways = &attachments.gateways;
+    let details = &attachments.gateways;
     let attached = |listener: &ListenerKey| built.attached(listener);
-    let sets = gateways
+    let sets = details
         .iter()
         .flat_map(|gateway| gateway.sets.iter().map(move |set| (gateway, set)));
-    let routes = built.routes().iter();
     Statuses {
         gateway_classes: gateways::of_classes(resources, context),
-        gateways: gateways
+        gateways: details
             .iter()
             .map(|it| (it.node.name.clone(), gateways::of_gateway(it, attached)))
             .collect(),
         listener_sets: sets
             .map(|(it, set)| (set.name.clone(), gateways::of_set(it, set, attached)))
             .collect(),
-        routes: routes
-            .map(|it| {
-                (
-                    route_ref(it.detail.node.kind, &it.detail.node.name),
-                    Arc::clone(&it.status),
-                )
-            })
-            .collect(),
-        policies,
+        routes: built.statuses(),
+        policies: Arc::clone(&policies.statuses),
         backends,
     }
 }

@@ -3,6 +3,7 @@
 //! The result is what policies attach to: gateways with their listeners, and routes with their parents. It covers all
 //! five route kinds; only the plan is limited to those that the data plane serves.
 
+pub(crate) mod attachments;
 pub(crate) mod gateways;
 pub(crate) mod listeners;
 pub(crate) mod routes;
@@ -14,13 +15,6 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use weir_plan::{HostMatch, ListenerName, NamespacedName, RouteKind};
-
-use crate::Context;
-use crate::diagnostics::Diagnostics;
-use crate::memo::{Change, Changes};
-use crate::resources::Resources;
-use gateways::GatewayDetail;
-use routes::{Parents, RouteDetail, RouteObject};
 
 /// Every Gateway and ListenerSet that is ours, and every route with at least one parent that is.
 ///
@@ -126,107 +120,4 @@ impl ListenerKey {
 /// When an object was created; none sorts first.
 pub(crate) fn created(metadata: &ObjectMeta) -> Option<Timestamp> {
     metadata.creation_timestamp.as_ref().map(|time| time.0)
-}
-
-/// The topology, and what else statuses and the plan need to know about its nodes.
-#[derive(Clone, Debug)]
-pub(crate) struct Attachments {
-    /// What policies attach to.
-    pub(crate) topology: Topology,
-    /// The details of each of `topology.gateways`.
-    pub(crate) gateways: Vec<Arc<GatewayDetail>>,
-    /// The details of each of `topology.routes`.
-    pub(crate) routes: Vec<Arc<RouteDetail>>,
-}
-
-/// What was found out last time.
-#[derive(Debug, Default)]
-pub(crate) struct Memo {
-    gateways: Vec<Arc<GatewayDetail>>,
-    routes: BTreeMap<Order, Arc<RouteDetail>>,
-}
-
-/// Oldest first, then by namespace and name, then by kind.
-type Order = (Option<Timestamp>, NamespacedName, RouteKind);
-
-/// Finds out which Gateways are ours and which routes their listeners carry.
-pub(crate) fn attach(
-    resources: &Resources,
-    context: &Context,
-    changes: &Changes,
-    memo: &mut Memo,
-    found: &mut Diagnostics,
-) -> Attachments {
-    if changes.gateways {
-        let surveyed = gateways::survey(resources, context);
-        memo.gateways = reuse(surveyed, std::mem::take(&mut memo.gateways));
-    }
-    let parents = Parents::new(&memo.gateways);
-    for change in &changes.routes {
-        let Change { name, old, new } = change;
-        if let Some(old) = old {
-            memo.routes.remove(&order(name, old));
-        }
-        if let Some(new) = new {
-            let detail = routes::attach(name, new.clone(), &parents, resources);
-            memo.routes.insert(order(name, new), Arc::new(detail));
-        }
-    }
-    if changes.gateways {
-        for detail in memo.routes.values_mut() {
-            let again = routes::attach(
-                &detail.node.name,
-                detail.object.clone(),
-                &parents,
-                resources,
-            );
-            if again != **detail {
-                *detail = Arc::new(again);
-            }
-        }
-    }
-    for it in memo.gateways.iter().flat_map(|it| &it.found) {
-        found.push(it.clone());
-    }
-    for it in memo.routes.values().flat_map(|it| &it.found) {
-        found.push(it.clone());
-    }
-    let ours = memo
-        .routes
-        .values()
-        .filter(|it| !it.node.parents.is_empty());
-    let routes: Vec<_> = ours.map(Arc::clone).collect();
-    let topology = Topology {
-        gateways: memo
-            .gateways
-            .iter()
-            .map(|it| Arc::clone(&it.node))
-            .collect(),
-        routes: routes.iter().map(|it| Arc::clone(&it.node)).collect(),
-    };
-    Attachments {
-        topology,
-        gateways: memo.gateways.clone(),
-        routes,
-    }
-}
-
-fn order(name: &NamespacedName, route: &RouteObject) -> Order {
-    let view = route.view();
-    (created(view.metadata), name.clone(), view.kind)
-}
-
-/// What was found now, as the same `Arc` where it was found before.
-fn reuse(now: Vec<GatewayDetail>, before: Vec<Arc<GatewayDetail>>) -> Vec<Arc<GatewayDetail>> {
-    let before: BTreeMap<_, _> = before.iter().map(|it| (&it.node.name, it)).collect();
-    now.into_iter()
-        .map(|it| match before.get(&it.node.name) {
-            Some(known) if ***known == it => Arc::clone(known),
-            Some(known) if known.node == it.node => Arc::new(GatewayDetail {
-                node: Arc::clone(&known.node),
-                ..it
-            }),
-            Some(_) | None => Arc::new(it),
-        })
-        .collect()
 }

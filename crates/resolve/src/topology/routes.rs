@@ -124,6 +124,17 @@ macro_rules! view {
 }
 
 impl RouteObject {
+    /// Its kind.
+    pub(crate) fn kind(&self) -> RouteKind {
+        match self {
+            Self::Http(_) => RouteKind::Http,
+            Self::Grpc(_) => RouteKind::Grpc,
+            Self::Tcp(_) => RouteKind::Tcp,
+            Self::Tls(_) => RouteKind::Tls,
+            Self::Udp(_) => RouteKind::Udp,
+        }
+    }
+
     /// What all kinds of routes have in common.
     pub(crate) fn view(&self) -> View<'_> {
         match self {
