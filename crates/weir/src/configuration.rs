@@ -19,8 +19,6 @@ pub(crate) struct Configuration {
     pub(crate) loaded: Arc<Loaded>,
     pub(crate) resolution: Resolution,
     pub(crate) endpoints: EndpointMap,
-    /// All that is wrong, sorted by place.
-    pub(crate) findings: Vec<Finding>,
 }
 
 impl Configuration {
@@ -50,16 +48,24 @@ impl Configuration {
         let resolution = weir_resolve::resolve(&loaded.resources, context, memo);
         let mut endpoints = weir_resolve::endpoints(&loaded.resources);
         overrides::apply(overrides, &mut endpoints);
-        let mut findings =
-            findings::collect(&loaded, &resolution.diagnostics, &resolution.statuses);
-        findings.extend(overrides::findings(overrides, &loaded.resources));
-        findings.extend(nothing_served(&loaded.resources));
         Self {
             loaded,
             resolution,
             endpoints,
-            findings,
         }
+    }
+
+    /// All that is wrong, sorted by place.
+    pub(crate) fn findings(&self, overrides: &[BackendOverride]) -> Vec<Finding> {
+        let Self {
+            loaded,
+            resolution,
+            endpoints: _,
+        } = self;
+        let mut found = findings::collect(loaded, &resolution.diagnostics, &resolution.statuses);
+        found.extend(overrides::findings(overrides, &loaded.resources));
+        found.extend(nothing_served(&loaded.resources));
+        found
     }
 
     /// What it is made of.

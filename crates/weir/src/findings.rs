@@ -233,12 +233,12 @@ fn of_statuses<'a>(statuses: &'a Statuses, resources: &Resources) -> Vec<BadCond
         let set = object(GATEWAY_GROUP, "ListenerSet", name);
         add_gateway(&mut bad, &set, status, |_| FieldPath::new("spec.listeners"));
     }
-    for (route, parents) in routes {
+    for (route, parents) in routes.iter() {
         for parent in parents.iter() {
             add(&mut bad, route, &FieldPath::default(), &parent.conditions);
         }
     }
-    for (name, ancestors) in policies {
+    for (name, ancestors) in policies.iter() {
         let policy = object(POLICY_GROUP, "BackendTrafficPolicy", name);
         for ancestor in ancestors {
             add(
@@ -249,7 +249,7 @@ fn of_statuses<'a>(statuses: &'a Statuses, resources: &Resources) -> Vec<BadCond
             );
         }
     }
-    for (name, conditions) in backends {
+    for (name, conditions) in backends.iter() {
         add(
             &mut bad,
             &object(POLICY_GROUP, "Backend", name),

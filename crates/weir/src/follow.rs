@@ -119,6 +119,7 @@ impl Follower {
                 resolve_time: current.resolve_time,
                 apply_time: current.apply_time,
                 addresses: self.proxy.addresses(),
+                findings: current.findings.clone(),
                 unserved: Unserved::of(errors, configuration),
                 router: OnceLock::new(),
             });
@@ -151,6 +152,7 @@ impl Follower {
             resolve_time,
             apply_time,
             addresses: self.proxy.addresses(),
+            findings: configuration.findings(&self.overrides),
             unserved: Unserved::of(errors, &configuration),
             configuration,
             router: OnceLock::new(),
@@ -258,11 +260,10 @@ fn log_addresses(before: &BTreeMap<u16, SocketAddr>, now: &BTreeMap<u16, SocketA
 fn log_findings(previous: Option<&InForce>, new: &InForce) {
     let known: BTreeSet<_> = previous
         .into_iter()
-        .flat_map(|it| &it.configuration.findings)
+        .flat_map(|it| &it.findings)
         .map(identity)
         .collect();
     let found: Vec<&Finding> = new
-        .configuration
         .findings
         .iter()
         .filter(|finding| !known.contains(&identity(finding)))

@@ -27,6 +27,8 @@ pub(crate) struct InForce {
     pub(crate) apply_time: Duration,
     /// Where each port of the plan is served.
     pub(crate) addresses: BTreeMap<u16, SocketAddr>,
+    /// What is wrong with the configuration.
+    pub(crate) findings: Vec<Finding>,
     pub(crate) unserved: Unserved,
     /// The plan compiled for explaining requests, once one is asked about.
     pub(crate) router: OnceLock<Router>,
@@ -61,10 +63,7 @@ impl Unserved {
 impl InForce {
     /// What is wrong with the configuration, and the ports that cannot be bound.
     pub(crate) fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.configuration
-            .findings
-            .iter()
-            .chain(&self.unserved.findings)
+        self.findings.iter().chain(&self.unserved.findings)
     }
 
     /// The statuses, with the ports that cannot be bound.

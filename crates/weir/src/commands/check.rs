@@ -19,14 +19,15 @@ pub(crate) fn check(args: CheckArgs) -> Result<ExitCode> {
         output: format,
     } = args;
     let configuration = Configuration::read(&paths, reading)?;
-    let (errors, warnings) = findings::count(&configuration.findings);
+    let findings = configuration.findings(&[]);
+    let (errors, warnings) = findings::count(&findings);
     let text = match format {
-        TextFormat::Text => text(&configuration, errors, warnings),
+        TextFormat::Text => text(&configuration, &findings, errors, warnings),
         TextFormat::Json => output::data(
             &Report {
                 errors,
                 warnings,
-                findings: &configuration.findings,
+                findings: &findings,
             },
             DataFormat::Json,
         )?,
@@ -46,9 +47,14 @@ struct Report<'a> {
     findings: &'a [Finding],
 }
 
-fn text(configuration: &Configuration, errors: usize, warnings: usize) -> String {
+fn text(
+    configuration: &Configuration,
+    findings: &[Finding],
+    errors: usize,
+    warnings: usize,
+) -> String {
     let mut text = String::new();
-    for finding in &configuration.findings {
+    for finding in findings {
         let line = finding.to_string();
         // Coloured is the word, wherever it stands in the line.
         let tag = format!("{}[{}]", findings::word(finding.severity), finding.id);
