@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use weir_plan::HeaderChanges;
 
 use crate::options::Limits;
@@ -91,6 +91,14 @@ pub(crate) fn authority<'a>(head: &'a Parts, limits: &Limits) -> Result<&'a str,
         }
         (None, _) => None,
     };
+    // `host:port` alone is a target of CONNECT, `*` one of OPTIONS.
+    let names_host_only = head.uri.authority().is_some() && head.uri.scheme().is_none();
+    let is_asterisk = head.uri.path() == "*";
+    if names_host_only != (head.method == Method::CONNECT)
+        || is_asterisk && head.method != Method::OPTIONS
+    {
+        return Err(Rejection::malformed("http1.invalid_url"));
+    }
     // A target in absolute form says which host is meant, whatever the header says.
     let authority = match head.uri.authority() {
         Some(authority) => authority.as_str(),
@@ -278,12 +286,15 @@ mod tests {
 
     #[test]
     fn a_request_names_one_proper_host() {
-        let cases: [(&str, &[(&str, &str)], Result<&str, &str>); 15] = [
+        let cases: [(&str, &[(&str, &str)], Result<&str, &str>); 18] = [
             ("/", &[("host", "a.com:80")], Ok("a.com:80")),
             ("/", &[("host", "[::1]:80")], Ok("[::1]:80")),
             ("/", &[("host", "")], Ok("")),
             ("http://b.com/", &[("host", "a.com")], Ok("b.com")),
             ("/", &[], Err("missing_host_header")),
+            ("a", &[("host", "a")], Err("http1.invalid_url")),
+            ("a:80", &[("host", "a")], Err("http1.invalid_url")),
+            ("*", &[("host", "a")], Err("http1.invalid_url")),
             ("http://b.com/", &[], Err("missing_host_header")),
             (
                 "/",
