@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 use crate::client::{PATIENCE, find, wait_until};
 
 /// A request as a backend saw it.
@@ -117,6 +119,8 @@ pub(crate) struct Backend {
     /// Where it is.
     pub(crate) address: SocketAddr,
     state: Arc<State>,
+    /// Keeps the port ours while nothing listens on it, so that it refuses connections then.
+    _port: Socket,
 }
 
 struct State {
@@ -136,8 +140,9 @@ impl Backend {
 
     /// Answers as the function says.
     pub(crate) fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-        let address = listener.local_addr().expect("it is bound");
+        let port = bound(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let address = port.local_addr().ok().and_then(|it| it.as_socket());
+        let address = address.expect("it is bound");
         let state = Arc::new(State {
             answer: Box::new(answer),
             requests: Mutex::default(),
@@ -146,8 +151,12 @@ impl Backend {
             open: Mutex::default(),
             alive: AtomicBool::new(true),
         });
-        serve(listener, Arc::clone(&state));
-        Self { address, state }
+        serve(listening(address), Arc::clone(&state));
+        Self {
+            address,
+            state,
+            _port: port,
+        }
     }
 
     /// Holds every request at the gate, then answers 200 with `held`.
@@ -217,9 +226,8 @@ impl Backend {
 
     /// Listens again on the same port.
     pub(crate) fn restart(&self) {
-        let listener = TcpListener::bind(self.address).expect("the port is free again");
         self.state.alive.store(true, Ordering::SeqCst);
-        serve(listener, Arc::clone(&self.state));
+        serve(listening(self.address), Arc::clone(&self.state));
     }
 
     /// A Backend object of this name that points here.
@@ -249,6 +257,22 @@ pub(crate) fn backend_yaml(name: &str, backends: &[&Backend]) -> String {
         "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: Backend\nmetadata: {{name: {name}}}\nspec: {{endpoints: [{}]}}\n",
         endpoints.join(", ")
     )
+}
+
+/// A socket on a port that several sockets of this process may have.
+fn bound(address: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor is free");
+    socket.set_reuse_port(true).expect("Linux has it");
+    socket
+        .bind(&address.into())
+        .expect("the port is free or ours");
+    socket
+}
+
+fn listening(address: SocketAddr) -> TcpListener {
+    let socket = bound(address);
+    socket.listen(4_096).expect("it is bound");
+    socket.into()
 }
 
 fn serve(listener: TcpListener, state: Arc<State>) {
