@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use crate::exchange::Exchange;
 use crate::features::timeout::Expired;
@@ -103,6 +104,12 @@ impl Body {
         exchange.delivered = bodiless || self.is_end_stream();
         self.exchange = Some(exchange);
         self
+    }
+
+    /// When a time limit passes if nothing moves any more. A client that takes nothing keeps a body from being polled;
+    /// whoever drives the connection is then to end it.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.exchange.as_ref()?.due()
     }
 
     fn poll_source(

@@ -195,6 +195,12 @@ impl Exchange {
         }
     }
 
+    /// When the first time limit passes if nothing moves any more.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let next = self.limits.next(&self.progress(None), None);
+        next.map(|(at, _)| at)
+    }
+
     /// The response has moved.
     pub(crate) fn moved(&mut self, bytes: usize) {
         self.sent += bytes as u64;
