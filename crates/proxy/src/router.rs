@@ -166,6 +166,7 @@ impl<S> Router<S> {
     }
 
     /// Every route, compiled.
+    #[cfg(test)]
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Arc<Entry<S>>> {
         self.listeners
             .iter()
