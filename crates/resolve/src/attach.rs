@@ -81,7 +81,7 @@ pub(crate) struct Claim {
 #[derive(Clone, Debug, Default)]
 struct RouteClaims {
     whole: ChainPart,
-    rules: Vec<(Arc<str>, usize)>,
+    rules: BTreeMap<Arc<str>, usize>,
 }
 
 /// Finds the place of every policy.
@@ -211,16 +211,10 @@ impl Claims {
     fn claim_of(&mut self, point: &AttachmentPoint) -> usize {
         let fresh = self.list.len();
         let claim = match point {
-            AttachmentPoint::RouteRule { route, rule } => {
-                let rules = &mut self.routes[*route].rules;
-                match rules.iter().find(|(name, _)| name == rule) {
-                    Some((_, claim)) => *claim,
-                    None => {
-                        rules.push((Arc::clone(rule), fresh));
-                        fresh
-                    }
-                }
-            }
+            AttachmentPoint::RouteRule { route, rule } => *self.routes[*route]
+                .rules
+                .entry(Arc::clone(rule))
+                .or_insert(fresh),
             AttachmentPoint::Route(route) => *self.routes[*route].whole.get_or_insert(fresh),
             AttachmentPoint::ListenerSetListener { set, listener } => *self
                 .set_listeners
@@ -242,8 +236,10 @@ impl Claims {
     /// The claims on a route rule by itself: of the rule, and of the route.
     pub(crate) fn of_rule(&self, route: usize, rule: Option<&Arc<str>>) -> [ChainPart; 2] {
         let RouteClaims { whole, rules } = &self.routes[route];
-        let named = rule.and_then(|name| rules.iter().find(|(other, _)| other == name));
-        [named.map(|(_, claim)| *claim), *whole]
+        let named = rule
+            .filter(|_| !rules.is_empty())
+            .and_then(|name| rules.get(name));
+        [named.copied(), *whole]
     }
 
     /// The claims on each listener, in the order of the topology: of the listener, its ListenerSet, its Gateway.

@@ -2,6 +2,7 @@
 //!
 //! Statuses keep the reference's texts; where those claim more than is true, this tells what happens.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -55,12 +56,40 @@ pub fn route(
     name: &NamespacedName,
     rule: Option<&str>,
 ) -> Vec<Explanation> {
-    let wanted = |it: &RuleName| {
-        let named = |rule: &str| it.rule.as_deref() == Some(rule) || it.index.to_string() == rule;
-        it.kind == kind && it.route == *name && rule.is_none_or(named)
+    rules(resolution, |it| {
+        let named =
+            |rule: &str| it.rule.rule.as_deref() == Some(rule) || it.rule.index.to_string() == rule;
+        it.rule.kind == kind && it.rule.route == *name && rule.is_none_or(named)
+    })
+}
+
+/// What applies to all rules that are wanted, in the order of rules and listeners.
+pub fn rules(resolution: &Resolution, wanted: impl Fn(&EffectiveRule) -> bool) -> Vec<Explanation> {
+    let mut rules: Vec<&EffectiveRule> = resolution
+        .effective
+        .iter()
+        .map(|it| &**it)
+        .filter(|it| wanted(it))
+        .collect();
+    rules.sort_by_key(|it| (&it.rule, &it.listener));
+    let mut entries: BTreeMap<(&RuleName, &ListenerName), usize> = rules
+        .iter()
+        .map(|it| ((&it.rule, &it.listener), 0))
+        .collect();
+    for listener in &resolution.plan.listeners {
+        for route in listener.hosts.iter().flat_map(|host| &host.routes) {
+            if let Some(count) = entries.get_mut(&(&route.rule.name, &listener.name)) {
+                *count += 1;
+            }
+        }
+    }
+    let count = |it: &EffectiveRule| {
+        entries
+            .get(&(&it.rule, &it.listener))
+            .copied()
+            .unwrap_or_default()
     };
-    let rules = resolution.effective.iter().filter(|it| wanted(&it.rule));
-    rules.map(|it| explain(resolution, it)).collect()
+    rules.into_iter().map(|it| explain(it, count(it))).collect()
 }
 
 /// What applies to an entry of a listener's route table, which is what a request takes.
@@ -73,20 +102,19 @@ pub fn entry(
         .find(|it| it.name == *entry)?
         .rule
         .name;
-    let effective = resolution
-        .effective
-        .iter()
-        .find(|it| it.rule == *rule && it.listener == *listener)?;
-    Some(explain(resolution, effective))
+    rules(resolution, |it| {
+        it.rule == *rule && it.listener == *listener
+    })
+    .pop()
 }
 
 fn explain(
-    resolution: &Resolution,
     EffectiveRule {
         rule,
         listener,
         policy,
     }: &EffectiveRule,
+    route_entries: usize,
 ) -> Explanation {
     let EffectivePolicy {
         policies,
@@ -107,9 +135,7 @@ fn explain(
         settings: from.iter().map(leaf).collect(),
         lost: lost.clone(),
         invalid: invalid.clone(),
-        route_entries: routes(resolution, listener)
-            .filter(|it| it.rule.name == *rule)
-            .count(),
+        route_entries,
     }
 }
 
@@ -201,14 +227,14 @@ impl fmt::Display for Explanation {
             .iter()
             .any(|it| it.field.as_str().starts_with("rateLimit."))
         {
-            let plural = if *route_entries == 1 {
-                "entry"
+            let buckets = if *route_entries == 1 {
+                "bucket"
             } else {
-                "entries"
+                "buckets"
             };
             writeln!(
                 f,
-                "  rate limits count for {route_entries} route {plural} apart, shared rules for all together"
+                "  each rate limit that is not shared has {route_entries} {buckets}, one for each route entry"
             )?;
         }
         for Lost { policy, reason } in lost {

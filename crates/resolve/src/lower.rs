@@ -250,3 +250,149 @@ pub(crate) fn for_rule(applied: &Applied, rule: &HttpRouteRules) -> Arc<RoutePol
     }
     Arc::new(policy)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+    use weir_plan::features::retry::BackOff;
+
+    use super::*;
+    use crate::effective::EffectivePolicy;
+    use crate::merge::{self, Side};
+
+    /// What applies under a policy with these settings.
+    fn applied(settings: &Value) -> Applied {
+        let name = NamespacedName::new("ns", "policy");
+        let policy = weir_plan::PolicyRef {
+            kind: "BackendTrafficPolicy".into(),
+            name,
+        };
+        let side = Side {
+            policy: &policy,
+            settings,
+        };
+        let lowered = lower(merge::alone(side), &Resources::default());
+        let effective = EffectivePolicy {
+            policies: Vec::new(),
+            settings: lowered.merged.settings,
+            from: lowered.merged.from,
+            lost: Vec::new(),
+            invalid: None,
+        };
+        Applied {
+            effective: Arc::new(effective),
+            route: lowered.route,
+            cluster: lowered.cluster,
+            origin: weir_plan::Origin {
+                policies: Vec::new(),
+            },
+            invalid: lowered.invalid,
+        }
+    }
+
+    fn of_rule(settings: &Value, rule: Value) -> Arc<RoutePolicy> {
+        for_rule(&applied(settings), &serde_json::from_value(rule).unwrap())
+    }
+
+    #[test]
+    fn a_rules_own_timeouts_come_first() {
+        let secs = |secs: u64| Some(Duration::from_secs(secs));
+        for (policy, timeouts, request, idle) in [
+            (json!({}), json!({"request": "5s"}), secs(5), secs(3600)),
+            (json!({}), json!({"request": "2h"}), secs(7200), secs(7200)),
+            (json!({}), json!({"request": "0s"}), None, None),
+            (
+                json!({}),
+                json!({"request": "5s", "backendRequest": "2s"}),
+                secs(2),
+                secs(3600),
+            ),
+            (
+                json!({"requestTimeout": "1s"}),
+                json!({"request": "5s"}),
+                secs(5),
+                secs(3600),
+            ),
+            (
+                json!({"requestTimeout": "1s"}),
+                json!({}),
+                secs(1),
+                secs(3600),
+            ),
+            (
+                json!({"streamIdleTimeout": "9s"}),
+                json!({"request": "5s"}),
+                secs(5),
+                secs(9),
+            ),
+            (
+                json!({"streamIdleTimeout": "0s"}),
+                json!({"request": "5s"}),
+                secs(5),
+                None,
+            ),
+        ] {
+            let lowered = of_rule(
+                &json!({"timeout": {"http": policy}}),
+                json!({"timeouts": timeouts}),
+            );
+            assert_eq!(
+                (lowered.timeout.request, lowered.timeout.stream_idle),
+                (request, idle),
+                "{policy} {timeouts}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_rules_own_retry_replaces_the_policys() {
+        let policy = json!({"retry": {"numRetries": 7, "retryOn": {"triggers": ["reset"]}}});
+        let own = json!({"retry": {"attempts": 3, "backoff": "100ms", "codes": [500, 502]},
+            "timeouts": {"request": "10s", "backendRequest": "1s"}});
+        let lowered = of_rule(&policy, own);
+        let retry = lowered.retry.as_ref().unwrap();
+        assert_eq!(
+            (retry.num_retries, retry.per_try_timeout),
+            (3, Some(Duration::from_secs(1)))
+        );
+        assert_eq!(
+            retry.status_codes.iter().copied().collect::<Vec<_>>(),
+            [500, 502]
+        );
+        assert_eq!(
+            retry.back_off,
+            BackOff {
+                base: Duration::from_millis(100),
+                max: Duration::from_secs(1)
+            }
+        );
+        assert_eq!(lowered.timeout.request, Some(Duration::from_secs(10)));
+
+        let retry = of_rule(&policy, json!({"retry": {}}))
+            .retry
+            .clone()
+            .unwrap();
+        assert_eq!((retry.num_retries, retry.back_off), (2, BackOff::DEFAULT));
+        assert_eq!(
+            of_rule(&policy, json!({"retry": {"attempts": 0}})).retry,
+            None
+        );
+        assert_eq!(
+            of_rule(&policy, json!({"timeouts": {"request": "1s"}}))
+                .retry
+                .as_ref()
+                .unwrap()
+                .num_retries,
+            7
+        );
+    }
+
+    #[test]
+    fn a_rule_that_says_nothing_shares_the_policys_settings() {
+        let applied = applied(&json!({"retry": {}}));
+        let rule = serde_json::from_value(json!({})).unwrap();
+        assert!(Arc::ptr_eq(&for_rule(&applied, &rule), &applied.route));
+    }
+}

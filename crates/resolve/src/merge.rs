@@ -168,16 +168,25 @@ fn fields_of(base: Option<Node>) -> (BTreeMap<String, Node>, Owner) {
 /// Merges two lists by `type`. The child's items keep their order; an item that only the parent has comes before one of
 /// the child's where the parent lists both and lists it first, and after all others.
 fn merge_keyed(base: Vec<Item>, patch: &[Value]) -> Vec<Item> {
-    let place = |key: Option<&str>| base.iter().position(|item| item.node.key() == key);
+    let mut places: BTreeMap<Option<String>, usize> = BTreeMap::new();
+    for (at, item) in base.iter().enumerate() {
+        places.entry(item.node.key()).or_insert(at);
+    }
+    let mut inherited: Vec<Option<Item>> = base.into_iter().map(Some).collect();
     let mut own: Vec<(Option<usize>, Item)> = Vec::new();
+    let mut own_places: BTreeMap<Option<&str>, usize> = BTreeMap::new();
     for (index, value) in patch.iter().enumerate() {
         let key = value.get("type").and_then(Value::as_str);
-        if let Some((_, earlier)) = own.iter_mut().find(|(_, item)| item.node.key() == key) {
-            earlier.node = strategic_merge(Some(earlier.node.clone()), value, &mut vec!["[]"]);
+        let merged = |base| strategic_merge(base, value, &mut vec!["[]"]);
+        if let Some(earlier) = own_places.get(&key) {
+            let node = &mut own[*earlier].1.node;
+            *node = merged(Some(node.clone()));
             continue;
         }
-        let at = place(key);
-        let node = strategic_merge(at.map(|at| base[at].node.clone()), value, &mut vec!["[]"]);
+        own_places.insert(key, own.len());
+        let at = places.get(&key.map(str::to_owned)).copied();
+        let item = at.and_then(|at| inherited[at].take());
+        let node = merged(item.map(|it| it.node));
         own.push((
             at,
             Item {
@@ -187,12 +196,11 @@ fn merge_keyed(base: Vec<Item>, patch: &[Value]) -> Vec<Item> {
             },
         ));
     }
-    let taken: Vec<usize> = own.iter().filter_map(|(at, _)| *at).collect();
-    let inherited = base
+    let mut inherited = inherited
         .into_iter()
         .enumerate()
-        .filter(|(at, _)| !taken.contains(at));
-    let mut inherited = inherited.peekable();
+        .filter_map(|(at, item)| Some((at, item?)))
+        .peekable();
     let mut merged = Vec::new();
     for (at, item) in own {
         while let Some((_, earlier)) =
@@ -255,9 +263,9 @@ impl Node {
     }
 
     /// The `type` of an item of a keyed list.
-    fn key(&self) -> Option<&str> {
+    fn key(&self) -> Option<String> {
         match self.field("type") {
-            Some(Self::Scalar(Value::String(key), _)) => Some(key),
+            Some(Self::Scalar(Value::String(key), _)) => Some(key.clone()),
             Some(Self::Scalar(..) | Self::List(..) | Self::Object(..)) | None => None,
         }
     }

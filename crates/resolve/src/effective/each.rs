@@ -211,7 +211,7 @@ impl Work<'_> {
             self.key.push(0);
             self.key.extend(
                 claim
-                    .into_iter()
+                    .iter()
                     .flat_map(|claim| takers(&claims.list[*claim]))
                     .flat_map(|(id, outcome)| [Arc::as_ptr(&policies[id].policy).addr(), outcome]),
             );

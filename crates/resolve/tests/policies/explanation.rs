@@ -39,7 +39,7 @@ fn a_route_is_explained_rule_by_rule_on_each_listener() {
          \x20 timeout\n\
          \x20   tcp\n\
          \x20     connectTimeout: 1s  from BackendTrafficPolicy/shop/rule\n\
-         \x20 rate limits count for 1 route entry apart, shared rules for all together\n\
+         \x20 each rate limit that is not shared has 1 bucket, one for each route entry\n\
          \x20 not in force: BackendTrafficPolicy/shop/loser: BackendTrafficPolicy/shop/gateway, of the same age, has the same \
          target and comes first by name\n"
     );
