@@ -301,10 +301,11 @@ fn printed(edit: (&str, &str, &str), args: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("weir prints UTF-8")
 }
 
+/// `WEIR_BLESS=1` (scripts/bless) writes the page anew.
 #[test]
 fn the_readme_shows_what_weir_prints() {
-    let readme =
-        std::fs::read_to_string(folder().join("../../README.md")).expect("README.md can be read");
+    let path = folder().join("../../README.md");
+    let readme = std::fs::read_to_string(&path).expect("README.md can be read");
     let explained = printed(
         ("checkout.yaml", "requests: 5\n", "requests: 50\n"),
         &["explain", "checkout", "./my-gateway"],
@@ -314,16 +315,34 @@ fn the_readme_shows_what_weir_prints() {
         &["check", "./my-gateway"],
     );
     let plan = printed(("", "", ""), &["translate", "./my-gateway", "--to", "plan"]);
-    let plan: String = plan
-        .lines()
-        .take(13)
-        .map(|line| line.to_owned() + "\n")
-        .collect();
-    for text in [explained, checked, plan] {
-        assert!(text.lines().count() > 1, "weir printed nothing");
-        assert!(
-            readme.contains(&text),
-            "README.md shows something else than this:\n{text}"
+    let begin: Vec<&str> = plan.lines().take(23).collect();
+    let blocks = [
+        (
+            "target/release/weir explain checkout ./my-gateway",
+            explained,
+        ),
+        ("weir check ./my-gateway", checked),
+        (
+            "weir translate ./my-gateway --to plan",
+            begin.join("\n") + "\n...\n",
+        ),
+    ];
+    let mut wanted = readme.clone();
+    for (command, text) in blocks {
+        assert!(text.lines().count() > 1, "{command} printed nothing");
+        let begin = format!("```console\n$ {command}\n");
+        let (before, rest) = wanted
+            .split_once(&begin)
+            .unwrap_or_else(|| panic!("README.md shows no {command}"));
+        let (_, after) = rest.split_once("```").expect("the block ends");
+        wanted = format!("{before}{begin}{text}```{after}");
+    }
+    if std::env::var_os("WEIR_BLESS").is_some() {
+        std::fs::write(&path, wanted).expect("README.md can be written");
+    } else {
+        assert_eq!(
+            readme, wanted,
+            "README.md shows something else; run scripts/bless and read the difference"
         );
     }
 }

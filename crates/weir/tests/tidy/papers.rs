@@ -371,3 +371,46 @@ fn quoted<'a>(source: &'a str, from: &str, to: &str) -> Vec<&'a str> {
     );
     quoted
 }
+
+#[test]
+fn findings_are_documented() {
+    let files = files();
+    let page = files
+        .iter()
+        .find(|file| file.path == "docs/findings.md")
+        .expect("docs/findings.md lists the findings");
+    let mut broken = BTreeSet::new();
+    for file in files
+        .iter()
+        .filter(|file| file.path.contains("/src/") && file.path.ends_with(".rs"))
+    {
+        let code = file.text.split("#[cfg(test)]").next().unwrap_or_default();
+        // Where findings are made, their id follows one of these within a few lines, as the first text in kebab-case.
+        for call in [
+            "found.error(",
+            "found.warning(",
+            "findings.push((",
+            "id: \"",
+        ] {
+            for (at, _) in code.match_indices(call) {
+                let id = code[at..]
+                    .split('"')
+                    .skip(1)
+                    .step_by(2)
+                    .take(3)
+                    .find(|text| is_id(text));
+                if let Some(id) = id.filter(|id| !page.text.contains(&format!("`{id}`"))) {
+                    broken.insert(format!("{}: {id}", file.path));
+                }
+            }
+        }
+    }
+    none_of(
+        &broken.into_iter().collect::<Vec<_>>(),
+        "give the finding a line on docs/findings.md",
+    );
+}
+
+fn is_id(text: &str) -> bool {
+    text.contains('-') && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+}
