@@ -67,9 +67,14 @@ pub(crate) fn insert(resources: &mut Resources, document: &Value) {
 
 fn add<T: DeserializeOwned>(objects: &mut Objects<T>, document: Value, scope: &str) {
     let text = |field: &str| document["metadata"][field].as_str().unwrap().to_owned();
-    let namespace = if scope.is_empty() { String::new() } else { text("namespace") };
+    let namespace = if scope.is_empty() {
+        String::new()
+    } else {
+        text("namespace")
+    };
     let name = NamespacedName::new(namespace, text("name"));
-    let object = serde_json::from_value(document.clone()).unwrap_or_else(|error| panic!("{error}: {document}"));
+    let object = serde_json::from_value(document.clone())
+        .unwrap_or_else(|error| panic!("{error}: {document}"));
     objects.insert(name, Arc::new(object));
 }
 
@@ -80,7 +85,10 @@ pub(crate) fn gateway(name: &str, listeners: Value) -> Value {
 
 /// A Gateway `edge` with one HTTP listener `http` on port 80.
 pub(crate) fn edge() -> Value {
-    gateway("edge", json!([{"name": "http", "port": 80, "protocol": "HTTP"}]))
+    gateway(
+        "edge",
+        json!([{"name": "http", "port": 80, "protocol": "HTTP"}]),
+    )
 }
 
 /// An HTTPRoute on the Gateway `edge`.
@@ -110,7 +118,11 @@ pub(crate) fn to_backend(name: &str) -> Value {
 
 /// Names a Gateway API object in `ns`.
 pub(crate) fn object(kind: &str, name: &str) -> ObjectRef {
-    ObjectRef { group: GATEWAY_GROUP.to_owned(), kind: kind.to_owned(), name: NamespacedName::new("ns", name) }
+    ObjectRef {
+        group: GATEWAY_GROUP.to_owned(),
+        kind: kind.to_owned(),
+        name: NamespacedName::new("ns", name),
+    }
 }
 
 /// Conditions in short: `Accepted`, `!Programmed(Invalid)`, `?ResolvedRefs(Pending)`.
@@ -142,7 +154,10 @@ pub(crate) fn table(plan: &Plan) -> Vec<String> {
                     RouteAction::Respond(it) => format!("respond {}", it.status),
                 };
                 let name = route.name.as_str();
-                lines.push(format!("{}/{} {name} {action}", listener.port, listener.name.listener));
+                lines.push(format!(
+                    "{}/{} {name} {action}",
+                    listener.port, listener.name.listener
+                ));
             }
         }
     }

@@ -8,6 +8,8 @@ pub(crate) mod gateways;
 pub(crate) mod listeners;
 pub(crate) mod routes;
 pub mod selectors;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
