@@ -8,6 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use weir_provider::Source;
 use weir_proxy::AccessLogTarget;
 use weir_resolve::Context;
@@ -54,7 +56,8 @@ pub(crate) struct LogArgs {
         env = "WEIR_LOG",
         value_name = "LEVEL",
         global = true,
-        help_heading = "Log"
+        help_heading = "Log",
+        value_parser = log_level
     )]
     pub(crate) log_level: Option<String>,
     /// How log lines are written.
@@ -348,6 +351,19 @@ impl FromStr for PortMapping {
     }
 }
 
+/// A level, or a filter. The filter's own reader takes a misspelt level for the name of a module.
+fn log_level(text: &str) -> Result<String, String> {
+    let is_level = |part: &str| {
+        part.contains('=') || (!part.is_empty() && part.parse::<LevelFilter>().is_ok())
+    };
+    if (text.is_empty() || text.split(',').all(is_level)) && EnvFilter::try_new(text).is_ok() {
+        Ok(text.to_owned())
+    } else {
+        let expected = "expected error, warn, info, debug, trace or off, or a filter such as info,weir_proxy=debug";
+        Err(expected.to_owned())
+    }
+}
+
 fn access_log(text: &str) -> Result<AccessLogTarget, String> {
     Ok(match text {
         "" => return Err("expected off, stdout, or a file".to_owned()),
@@ -416,6 +432,28 @@ mod tests {
                 millis.map(Duration::from_millis),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn log_levels() {
+        for text in [
+            "",
+            "info",
+            "off",
+            "info,weir_proxy=debug",
+            "weir_proxy=trace",
+        ] {
+            assert!(log_level(text).is_ok(), "{text}");
+        }
+        for text in [
+            "nonsense",
+            "infos",
+            "info,",
+            "weir_proxy=nonsense",
+            "info weir",
+        ] {
+            assert!(log_level(text).is_err(), "{text}");
         }
     }
 

@@ -10,7 +10,7 @@ use crate::cli::{LogArgs, LogFormat};
 /// Starts logging.
 ///
 /// # Errors
-/// When the level is neither a level nor a filter.
+/// When the level is no filter; the command line has looked at it.
 pub(crate) fn init(args: &LogArgs, default_level: &str) -> Result<()> {
     let LogArgs {
         log_level,
@@ -20,9 +20,8 @@ pub(crate) fn init(args: &LogArgs, default_level: &str) -> Result<()> {
         .as_deref()
         .filter(|it| !it.is_empty())
         .unwrap_or(default_level);
-    let filter = EnvFilter::try_new(level).with_context(|| {
-        format!("the log level {level:?} is neither error, warn, info, debug or trace, nor a filter such as info,weir_proxy=debug")
-    })?;
+    let filter = EnvFilter::try_new(level)
+        .with_context(|| format!("the log level {level:?} is no filter"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

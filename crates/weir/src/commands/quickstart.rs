@@ -282,8 +282,8 @@ mod tests {
     #[test]
     fn paths_are_quoted_for_shells() {
         assert_eq!(
-            shell_word("/tmp/weir-quickstart-1"),
-            "/tmp/weir-quickstart-1"
+            shell_word("/var/weir-quickstart-1"),
+            "/var/weir-quickstart-1"
         );
         assert_eq!(shell_word("it's here"), r"'it'\''s here'");
     }

@@ -281,6 +281,7 @@ fn wrong_usage_is_said() {
         &["run", ".", "--workers", "0"],
         &["run", ".", "--drain-timeout", "30"],
         &["run", ".", "--admin", "9901"],
+        &["run", ".", "--log-level", "nonsense"],
         &["check"],
         &["translate", "."],
         &["nonsense"],

@@ -1,9 +1,10 @@
 //! Signals: the first drains, a second one stops at once.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::http;
-use crate::process::{Weir, eventually};
+use crate::process::{Weir, eventually, weir};
 use crate::run::Site;
 
 /// Sends a request that takes so long, and waits until it is in progress.
@@ -29,7 +30,7 @@ fn a_signal_lets_requests_in_progress_end() {
         let site = Site::new();
         let mut weir = site.run();
         let (address, admin) = (weir.listening(8080), weir.admin());
-        let request = slow_request(&weir, "/?delay=1s");
+        let request = slow_request(&weir, "/?delay=2s");
         weir.signal(signal);
         eventually("it is draining", || {
             let ready = http::try_get(admin, "/readyz").ok()?;
@@ -83,4 +84,23 @@ fn an_idle_gateway_ends_soon() {
         start.elapsed() < Duration::from_secs(10),
         "nothing was in progress"
     );
+}
+
+#[test]
+fn a_signal_ends_a_gateway_that_still_waits_for_its_input() {
+    let mut command = weir();
+    command
+        .args(["run", "-", "--admin", "127.0.0.1:0", "--log-format", "json"])
+        .stdin(Stdio::piped());
+    let mut weir = Weir::start(command);
+    let _open = weir.stdin();
+    let ready = http::get(weir.admin(), "/readyz");
+    assert_eq!(ready.status, 503);
+    assert!(
+        ready.body.contains("no configuration is in force yet"),
+        "{}",
+        ready.body
+    );
+    weir.signal("TERM");
+    assert_eq!(weir.wait().code(), Some(143));
 }
