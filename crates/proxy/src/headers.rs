@@ -3,7 +3,9 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use weir_plan::HeaderChanges;
@@ -195,6 +197,10 @@ pub(crate) fn prepare_request(headers: &mut HeaderMap, client: IpAddr, request_i
 
 /// Removes from a response what means the connection to the endpoint only.
 pub(crate) fn prepare_response(headers: &mut HeaderMap) {
+    // Of two framings the coding counts, which is undone here: its length would be a lie.
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     remove_connection_headers(headers);
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use tokio::time::Instant;
 
@@ -93,6 +93,13 @@ impl ClusterState {
             let reused = channel.served > 0;
             channel.served = channel.served.saturating_add(1);
             match channel.sender.try_send_request(request).await {
+                // Nobody has asked for it, and what follows would not be HTTP.
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Err(SendError {
+                        kind: SendErrorKind::Protocol("a switch of protocols".to_owned()),
+                        request: None,
+                    });
+                }
                 Ok(response) => {
                     let lease = Lease {
                         cluster: Arc::clone(self),
