@@ -87,6 +87,15 @@ impl Gate {
         changed.notify_all();
     }
 
+    /// Lets nobody through any more.
+    pub(crate) fn shut(&self) {
+        self.0
+            .0
+            .lock()
+            .expect("no test panics while it holds the gate")
+            .open = false;
+    }
+
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
         self.0

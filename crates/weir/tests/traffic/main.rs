@@ -13,6 +13,8 @@ mod gateway;
 
 mod circuit_breaker;
 mod headers;
+mod identity;
+mod leaks;
 mod load_balancer;
 mod local_replies;
 mod messages;
@@ -23,4 +25,5 @@ mod retry;
 mod routing;
 mod seed;
 mod selectors;
+mod streaming;
 mod timeout;
