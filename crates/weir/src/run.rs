@@ -101,7 +101,7 @@ async fn live(setup: Setup, started: impl FnOnce(&Gateway) -> Result<()>) -> Res
                 Ok(ExitCode::FAILURE)
             }
         }
-        stop = signals.next() => Ok(stopped_at_once(stop)),
+        stop = signals.another() => Ok(stopped_at_once(stop)),
     }
 }
 
@@ -145,6 +145,9 @@ impl Gateway {
             };
             spawn("weir-admin", admin::serve(listener, state))?;
             info!(%address, "the admin API listens");
+            if !address.ip().is_loopback() {
+                warn!(%address, "other machines may reach the admin API, which asks for no password");
+            }
         }
         let (watch, mut loaded) = output::with_progress("reading", || Watch::start(sources))?;
         let follower_proxy = Arc::clone(&proxy);

@@ -1,7 +1,12 @@
 //! Signals that end the process: the first asks it to drain, a second one to stop at once.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long after the first signal a further one does not count.
+const ECHO: Duration = Duration::from_millis(50);
 
 /// The signals that end the process. From its creation on they do nothing by themselves.
 #[derive(Debug)]
@@ -42,6 +47,19 @@ impl Signals {
             terminate: take(SignalKind::terminate())?,
             interrupt: take(SignalKind::interrupt())?,
         })
+    }
+
+    /// Waits for another one after the first. `timeout` and some supervisors signal a process and then its group; what
+    /// follows the first so closely is the same request to stop.
+    pub(crate) async fn another(&mut self) -> Stop {
+        let echo = tokio::time::sleep(ECHO);
+        tokio::pin!(echo);
+        loop {
+            tokio::select! {
+                () = &mut echo => return self.next().await,
+                _ = self.next() => {}
+            }
+        }
     }
 
     /// Waits for the next one.

@@ -152,10 +152,18 @@ impl Weir {
 
     /// Sends a signal by its name, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
-            .status();
-        assert!(status.expect("kill runs").success());
+        Self::kill(&format!("kill -s {name} {}", self.child.id()));
+    }
+
+    /// Sends a signal twice, with nothing in between.
+    pub(crate) fn signal_twice(&self, name: &str) {
+        let kill = format!("kill -s {name} {}", self.child.id());
+        Self::kill(&format!("{kill}; {kill}"));
+    }
+
+    fn kill(command: &str) {
+        let status = Command::new("sh").args(["-c", command]).status();
+        assert!(status.expect("a shell runs").success());
     }
 
     /// Waits for the end.

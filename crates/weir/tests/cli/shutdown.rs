@@ -55,11 +55,24 @@ fn a_second_signal_stops_at_once() {
         weir.wait_for_log("draining");
         assert!(weir.is_running());
         let start = Instant::now();
-        weir.signal(signal);
-        assert_eq!(weir.wait().code(), Some(code));
+        let status = eventually("it stops", || {
+            weir.signal(signal);
+            (!weir.is_running()).then(|| weir.wait())
+        });
+        assert_eq!(status.code(), Some(code));
         assert!(start.elapsed() < Duration::from_secs(10));
         assert!(request.join().unwrap().is_err(), "the request was cut off");
     }
+}
+
+#[test]
+fn signals_that_come_together_are_one() {
+    let site = Site::new();
+    let mut weir = site.run();
+    let request = slow_request(&weir, "/?delay=2s");
+    weir.signal_twice("TERM");
+    assert_eq!(request.join().unwrap().unwrap().status, 200);
+    assert_eq!(weir.wait().code(), Some(0));
 }
 
 #[test]
