@@ -187,7 +187,7 @@ mod tests {
 
     use super::*;
 
-    fn of_service(service: Value, slices: &[Value]) -> Vec<String> {
+    fn of_service(service: &Value, slices: &[Value]) -> Vec<String> {
         let mut resources = Resources::default();
         let service = json!({"metadata": {"name": "s", "namespace": "ns"}, "spec": service});
         resources.services.insert(
@@ -216,7 +216,7 @@ mod tests {
             .collect()
     }
 
-    fn slice(ports: Value, addresses: &[&str]) -> Value {
+    fn slice(ports: &Value, addresses: &[&str]) -> Value {
         let endpoints: Vec<_> = addresses
             .iter()
             .map(|it| json!({"addresses": [it]}))
@@ -273,7 +273,7 @@ mod tests {
         for (port, ports, expected) in cases {
             let service = json!({"ports": [port]});
             let number = port["port"].clone();
-            let found = of_service(service, &[slice(ports, &["10.0.0.1"])]);
+            let found = of_service(&service, &[slice(&ports, &["10.0.0.1"])]);
             assert_eq!(
                 found,
                 [format!("Service/ns/s:{number} {expected}")],
@@ -281,7 +281,7 @@ mod tests {
             );
         }
         let udp = json!({"ports": [{"port": 53, "protocol": "UDP"}]});
-        assert!(of_service(udp, &[]).is_empty());
+        assert!(of_service(&udp, &[]).is_empty());
     }
 
     #[test]
@@ -302,12 +302,12 @@ mod tests {
         );
         let all = [&ready, &unsaid, &broken, &leaving, &gone, &ready].map(Clone::clone);
         assert_eq!(
-            of_service(service.clone(), &[slice(&all)]),
+            of_service(&service, &[slice(&all)]),
             ["Service/ns/s:1 10.0.0.1:1 10.0.0.2:1"]
         );
         let none_ready = [broken, leaving, gone];
         assert_eq!(
-            of_service(service, &[slice(&none_ready)]),
+            of_service(&service, &[slice(&none_ready)]),
             ["Service/ns/s:1 10.0.0.4:1"]
         );
     }
@@ -315,21 +315,21 @@ mod tests {
     #[test]
     fn the_first_family_of_a_service_is_taken() {
         let ports = json!([{"port": 1}]);
-        let v4 = slice(ports.clone(), &["10.0.0.1"]);
-        let mut v6 = slice(ports, &["fd00::1"]);
+        let v4 = slice(&ports, &["10.0.0.1"]);
+        let mut v6 = slice(&ports, &["fd00::1"]);
         v6["addressType"] = json!("IPv6");
         let both = [v4, v6];
         let service = |families: Value| json!({"ports": [{"port": 1}], "ipFamilies": families});
         assert_eq!(
-            of_service(service(json!(["IPv6", "IPv4"])), &both),
+            of_service(&service(json!(["IPv6", "IPv4"])), &both),
             ["Service/ns/s:1 [fd00::1]:1"]
         );
         assert_eq!(
-            of_service(service(Value::Null), &both),
+            of_service(&service(Value::Null), &both),
             ["Service/ns/s:1 10.0.0.1:1 [fd00::1]:1"]
         );
         assert_eq!(
-            of_service(service(json!(["IPv6"])), &both[..1]),
+            of_service(&service(json!(["IPv6"])), &both[..1]),
             ["Service/ns/s:1 10.0.0.1:1"]
         );
     }

@@ -1,6 +1,11 @@
 //! Objects for tests, written as JSON and read without admission: what reaches the engine is anything that has the
 //! right types.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "tests read better when they hand over what `json!` makes"
+)]
+
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;

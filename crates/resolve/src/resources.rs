@@ -63,4 +63,28 @@ impl Resources {
             Object::OtherPolicy(it) => drop(self.other_policies.insert(reference, it)),
         }
     }
+
+    /// Takes out the object of this kind and name.
+    pub fn remove(&mut self, object: &Object) {
+        let reference = object.object_ref();
+        let name = &reference.name;
+        match object {
+            Object::GatewayClass(_) => drop(self.gateway_classes.remove(name)),
+            Object::Gateway(_) => drop(self.gateways.remove(name)),
+            Object::ListenerSet(_) => drop(self.listener_sets.remove(name)),
+            Object::HttpRoute(_) => drop(self.http_routes.remove(name)),
+            Object::GrpcRoute(_) => drop(self.grpc_routes.remove(name)),
+            Object::TcpRoute(_) => drop(self.tcp_routes.remove(name)),
+            Object::TlsRoute(_) => drop(self.tls_routes.remove(name)),
+            Object::UdpRoute(_) => drop(self.udp_routes.remove(name)),
+            Object::ReferenceGrant(_) => drop(self.reference_grants.remove(name)),
+            Object::Namespace(_) => drop(self.namespaces.remove(name)),
+            Object::Service(_) => drop(self.services.remove(name)),
+            Object::EndpointSlice(_) => drop(self.endpoint_slices.remove(name)),
+            Object::ConfigMap(_) => drop(self.config_maps.remove(name)),
+            Object::Backend(_) => drop(self.backends.remove(name)),
+            Object::BackendTrafficPolicy(_) => drop(self.policies.remove(name)),
+            Object::OtherPolicy(_) => drop(self.other_policies.remove(&reference)),
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! Each route is built by itself and remembered with what it was built from. It is built again when any of that is
 //! another, and only the tables of its listeners are put together anew.
 
+mod action;
 pub(crate) mod backends;
 mod filters;
 mod matches;
@@ -10,6 +11,8 @@ mod order;
 pub(crate) mod route;
 pub(crate) mod rules;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -80,7 +83,10 @@ pub(crate) fn plan(
     memo: &mut Memo,
     found: &mut Diagnostics,
 ) -> Arc<Plan> {
-    let same_policies = memo.policies.as_ref().is_some_and(|it| Arc::ptr_eq(it, policies));
+    let same_policies = memo
+        .policies
+        .as_ref()
+        .is_some_and(|it| Arc::ptr_eq(it, policies));
     let (known, gone) = align(std::mem::take(&mut memo.routes), &attachments.routes);
     for gone in &gone {
         memo.replace(Some(gone), None);
@@ -102,7 +108,11 @@ pub(crate) fn plan(
                 if let Some(known) = &known {
                     built.keep(&known.built);
                 }
-                let new = BuiltRoute { detail: Arc::clone(detail), applied, built };
+                let new = BuiltRoute {
+                    detail: Arc::clone(detail),
+                    applied,
+                    built,
+                };
                 memo.replace(known.as_ref(), Some(&new));
                 memo.set_status(&new, context);
                 new
@@ -112,19 +122,27 @@ pub(crate) fn plan(
     }
     memo.routes = routes;
     memo.policies = Some(Arc::clone(policies));
-    memo.found.values().flatten().for_each(|it| found.push(it.clone()));
+    memo.found
+        .values()
+        .flatten()
+        .for_each(|it| found.push(it.clone()));
     memo.table.plan(&attachments.topology.gateways)
 }
 
 /// What is known of each route of `now`, and what is no more. A route that changed its age is another.
-fn align(before: Vec<BuiltRoute>, now: &[Arc<RouteDetail>]) -> (Vec<Option<BuiltRoute>>, Vec<BuiltRoute>) {
+fn align(
+    before: Vec<BuiltRoute>,
+    now: &[Arc<RouteDetail>],
+) -> (Vec<Option<BuiltRoute>>, Vec<BuiltRoute>) {
     let mut before = before.into_iter().peekable();
     let (mut known, mut gone) = (Vec::with_capacity(now.len()), Vec::new());
     for detail in now {
         let mut same = before.next_if(|it| Arc::ptr_eq(&it.detail, detail));
         if same.is_none() {
             let now = place(&detail.node);
-            gone.extend(std::iter::from_fn(|| before.next_if(|it| place(&it.detail.node) < now)));
+            gone.extend(std::iter::from_fn(|| {
+                before.next_if(|it| place(&it.detail.node) < now)
+            }));
             same = before.next_if(|it| place(&it.detail.node) == now);
         }
         known.push(same);
@@ -209,7 +227,15 @@ impl Memo {
     }
 
     /// Leaves the map alone where nothing changes, as others share it.
-    fn set_status(&mut self, BuiltRoute { detail, built, applied: _ }: &BuiltRoute, context: &Context) {
+    fn set_status(
+        &mut self,
+        BuiltRoute {
+            detail,
+            built,
+            applied: _,
+        }: &BuiltRoute,
+        context: &Context,
+    ) {
         let route = route_ref(detail.node.kind, &detail.node.name);
         let status = status::of_route(detail, &built.verdict, context);
         if self.statuses.get(&route) != Some(&status) {

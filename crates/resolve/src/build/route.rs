@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use weir_plan::{
-    Cluster, ClusterName, DirectResponse, Forward, HostMatch, Locality, NamespacedName, Route,
-    RouteAction, RouteName, RouteRule, RuleName, SplitTarget, UpstreamProtocol, WeightedTarget,
-};
+use weir_plan::{Cluster, HostMatch, NamespacedName, Route, RouteName, RouteRule, RuleName};
 
-use super::backends::{Target, Unresolved};
+use super::action::{self, Scope};
+use super::backends::Unresolved;
 use super::order::Entry;
-use super::rules::{self, Invalid, Rule, RuleBackend, backend_ref};
+use super::rules::{self, Invalid, Rule, backend_ref};
 use crate::api::HttpRoute;
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath};
 use crate::effective::{Applied, EffectiveRule};
@@ -74,7 +72,7 @@ pub(crate) fn build(
     };
     match &detail.object {
         RouteObject::Http(route) => {
-            built.add_http(route, detail, &names, applied, resources, context)
+            built.add_http(route, detail, &names, applied, resources, context);
         }
         RouteObject::Grpc(_) | RouteObject::Tcp(_) | RouteObject::Tls(_) | RouteObject::Udp(_) => {}
     }
@@ -176,13 +174,13 @@ impl Built {
         for (index, rule) in rules.iter().enumerate() {
             // What applies to this rule, for each carrier.
             let applied: Vec<_> = applied.iter().skip(index).step_by(rules.len()).collect();
-            let served = detail
+            let served: Vec<_> = detail
                 .carriers
                 .iter()
                 .zip(applied)
                 .filter(|(carrier, _)| carrier.served)
                 .collect();
-            self.place(&specs[index], rule, &names[index], detail, served);
+            self.place(&specs[index], rule, &names[index], detail, &served);
         }
     }
 
@@ -284,10 +282,10 @@ impl Built {
         rule: &Rule,
         name: &RuleName,
         detail: &RouteDetail,
-        served: Vec<(&Carrier, &Arc<Applied>)>,
+        served: &[(&Carrier, &Arc<Applied>)],
     ) {
         let mut shared: Vec<(&NamespacedName, &Arc<Applied>, Arc<RouteRule>)> = Vec::new();
-        for (carrier, applied) in &served {
+        for (carrier, applied) in served {
             let gateway = &carrier.listener.gateway;
             // One cluster serves all listeners of a Gateway, unless they ask different things of it.
             let of_gateway = || {
@@ -308,7 +306,7 @@ impl Built {
                         gateway,
                         listener: (!alike).then_some(&*listener),
                     };
-                    let (action, clusters) = action(rule, applied, &scope);
+                    let (action, clusters) = action::of_rule(rule, applied, &scope);
                     for cluster in clusters {
                         // Rules that differ only above the cluster share it.
                         if self.clusters.iter().all(|it| it.name != cluster.name) {
@@ -359,148 +357,4 @@ fn entries(
         }
     };
     matches.iter().enumerate().map(entry).collect()
-}
-
-/// Where a rule is served, for the names of its clusters.
-struct Scope<'a> {
-    rule: &'a RuleName,
-    gateway: &'a NamespacedName,
-    listener: Option<&'a str>,
-}
-
-/// What a rule does under a policy, and the clusters that it needs for that.
-///
-/// This is the place that fails closed: under an invalid policy a rule answers 500, whatever its filters say.
-fn action(rule: &Rule, applied: &Applied, scope: &Scope<'_>) -> (RouteAction, Vec<Cluster>) {
-    if let Some(why) = applied
-        .invalid
-        .as_deref()
-        .or(rule.invalid.as_ref().map(|it| &*it.message))
-    {
-        return (respond(why), Vec::new());
-    }
-    if let Some(redirect) = &rule.filters.redirect {
-        return (RouteAction::Redirect(redirect.clone()), Vec::new());
-    }
-    let weighted: Vec<_> = rule
-        .backends
-        .iter()
-        .enumerate()
-        .filter(|(_, it)| it.weight > 0)
-        .collect();
-    let usable: Vec<_> = weighted
-        .iter()
-        .filter_map(|(_, it)| it.usable().ok())
-        .collect();
-    let Some(first) = usable.first() else {
-        let why = weighted.first().and_then(|(_, it)| it.usable().err());
-        return (
-            respond(why.unwrap_or("the rule has no backends")),
-            Vec::new(),
-        );
-    };
-    let mixed = usable.iter().any(|it| it.addresses != first.addresses);
-    let filtered = weighted
-        .iter()
-        .any(|(_, it)| !it.request_headers.is_empty() || !it.response_headers.is_empty());
-    let (targets, clusters) =
-        if weighted.len() > 1 && (mixed || filtered || usable.len() < weighted.len()) {
-            one_cluster_each(&weighted, applied, scope)
-        } else {
-            one_cluster(&weighted, applied, scope)
-        };
-    (
-        RouteAction::Forward(Forward {
-            rewrite: rule.filters.rewrite.clone(),
-            targets,
-        }),
-        clusters,
-    )
-}
-
-/// All backends as localities of one cluster, which moves their shares with their health.
-fn one_cluster(
-    backends: &[(usize, &RuleBackend)],
-    applied: &Applied,
-    scope: &Scope<'_>,
-) -> (Vec<WeightedTarget>, Vec<Cluster>) {
-    let name = ClusterName::of_rule(scope.rule, scope.gateway, scope.listener, None);
-    let localities = backends
-        .iter()
-        .filter_map(|(_, it)| Some(locality(it, it.usable().ok()?)))
-        .collect();
-    // A single backend may have filters; several with filters have clusters of their own.
-    let changes = backends
-        .first()
-        .map(|(_, it)| (it.request_headers.clone(), it.response_headers.clone()));
-    let (request_headers, response_headers) = changes.unwrap_or_default();
-    let target = SplitTarget::Cluster(name.clone());
-    let target = WeightedTarget {
-        weight: 1,
-        target,
-        request_headers,
-        response_headers,
-    };
-    (vec![target], vec![cluster(name, localities, applied)])
-}
-
-/// A cluster for each backend, with fixed shares. Those that cannot be used answer 500 for theirs.
-fn one_cluster_each(
-    backends: &[(usize, &RuleBackend)],
-    applied: &Applied,
-    scope: &Scope<'_>,
-) -> (Vec<WeightedTarget>, Vec<Cluster>) {
-    let mut clusters = Vec::new();
-    let targets = backends.iter().map(|(index, backend)| WeightedTarget {
-        weight: backend.weight,
-        target: match backend.usable() {
-            Ok(target) => {
-                let name =
-                    ClusterName::of_rule(scope.rule, scope.gateway, scope.listener, Some(*index));
-                clusters.push(cluster(
-                    name.clone(),
-                    vec![locality(backend, target)],
-                    applied,
-                ));
-                SplitTarget::Cluster(name)
-            }
-            Err(why) => SplitTarget::Invalid(DirectResponse {
-                status: 500,
-                reason: why.into(),
-            }),
-        },
-        request_headers: backend.request_headers.clone(),
-        response_headers: backend.response_headers.clone(),
-    });
-    (targets.collect(), clusters)
-}
-
-fn locality(backend: &RuleBackend, target: &Target) -> Locality {
-    let Target {
-        endpoints,
-        priority,
-        addresses: _,
-    } = target;
-    Locality {
-        weight: backend.weight,
-        priority: *priority,
-        endpoints: endpoints.clone(),
-    }
-}
-
-fn cluster(name: ClusterName, localities: Vec<Locality>, applied: &Applied) -> Cluster {
-    Cluster {
-        name,
-        origin: applied.origin.clone(),
-        protocol: UpstreamProtocol::Http1,
-        localities,
-        policy: Arc::clone(&applied.cluster),
-    }
-}
-
-fn respond(why: &str) -> RouteAction {
-    RouteAction::Respond(DirectResponse {
-        status: 500,
-        reason: why.into(),
-    })
 }
