@@ -158,7 +158,10 @@ impl<S> Router<S> {
             .ports
             .get(&port)
             .and_then(|listeners| listeners.get(wanted.host));
-        let host = listener.and_then(|table| table.hosts.get(wanted.host));
+        // CONNECT names no path: only a route for tunnels could take it, and there are none.
+        let host = listener
+            .filter(|_| *wanted.method != Method::CONNECT)
+            .and_then(|table| table.hosts.get(wanted.host));
         LookedUp {
             listener,
             entry: host.and_then(|host| host.find(wanted)),
@@ -184,6 +187,7 @@ impl<S> ListenerTable<S> {
     ) -> Self {
         let by_name = OnceCell::new();
         let mut hosts = ByHost::default();
+        hosts.reserve(listener.hosts.len());
         for host in &listener.hosts {
             let known = previous.and_then(|table| table.hosts.get_same(&host.hostname));
             let table = match known {
