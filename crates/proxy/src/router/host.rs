@@ -43,6 +43,11 @@ impl<T> Default for ByHost<T> {
 }
 
 impl<T> ByHost<T> {
+    /// Makes room for so many more.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.exact.reserve(more);
+    }
+
     /// Puts a value in. The first of several for one host name stays.
     pub(crate) fn insert(&mut self, host: &HostMatch, value: T) {
         match host {
