@@ -261,17 +261,21 @@ impl Drop for Exchange {
         let duration = now.steady_nanos.saturating_sub(self.start.steady_nanos);
         let duration = Duration::from_nanos(duration);
         let received = self.upload.as_ref().map_or(0, |upload| upload.received());
-        if let Some(listener) = &self.listener {
-            let rule = self.entry.as_ref().map(|entry| &*entry.state.stats);
-            let ended = Ended {
-                status: self.status,
-                flags: &self.flags,
-                received,
-                sent: self.sent,
-                duration,
-            };
-            listener.end(rule, &ended);
-        }
+        let listener = self.listener.take().unwrap_or_else(|| {
+            // Refused before anybody asked whose it is.
+            let unmatched = Arc::clone(&self.shared.metrics.unmatched);
+            unmatched.begin();
+            unmatched
+        });
+        let rule = self.entry.as_ref().map(|entry| &*entry.state.stats);
+        let ended = Ended {
+            status: self.status,
+            flags: &self.flags,
+            received,
+            sent: self.sent,
+            duration,
+        };
+        listener.end(rule, &ended);
         let log = &self.shared.access_log;
         log.log(self.worker, self, received, duration);
     }

@@ -61,6 +61,7 @@ pub(crate) async fn forward(
     }
     exchange.limits.forward(Instant::now());
     let mut response = attempts(worker, exchange, entry, cluster, (head, retry)).await?;
+    exchange.moved(0);
     headers::prepare_response(response.headers_mut());
     headers::change(response.headers_mut(), response_headers);
     Ok(response)

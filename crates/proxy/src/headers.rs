@@ -282,7 +282,9 @@ mod tests {
 
     use super::*;
 
-    fn parts(uri: &str, headers: &[(&str, &str)]) -> Parts {
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+
+    fn parts(uri: &str, headers: Headers<'_>) -> Parts {
         let mut request = Request::get(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -292,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_request_names_one_proper_host() {
-        let cases: [(&str, &[(&str, &str)], Result<&str, &str>); 18] = [
+        let cases: [(&str, Headers<'_>, Result<&str, &str>); 18] = [
             ("/", &[("host", "a.com:80")], Ok("a.com:80")),
             ("/", &[("host", "[::1]:80")], Ok("[::1]:80")),
             ("/", &[("host", "")], Ok("")),
@@ -343,7 +345,7 @@ mod tests {
             ..Limits::default()
         };
         let long = "v".repeat(70);
-        let cases: [(&str, &[(&str, &str)], u16); 4] = [
+        let cases: [(&str, Headers<'_>, u16); 4] = [
             ("/123456789", &[], 200),
             ("/1234567890", &[], 414),
             ("/", &[("a", "1"), ("b", "1"), ("c", "1")], 431),

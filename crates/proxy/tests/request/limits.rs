@@ -67,7 +67,7 @@ fn global(rules: Vec<RateLimitRule>) -> RateLimit {
 fn by_header(name: &'static str, value: LimitValueMatch) -> ClientMatch {
     ClientMatch {
         headers: vec![NamedMatch {
-            name: HeaderNameText(name.parse().unwrap()),
+            name: HeaderNameText(name.parse().expect("a name")),
             value,
         }],
         ..ClientMatch::default()

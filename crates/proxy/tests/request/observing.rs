@@ -69,13 +69,15 @@ fn requests_are_counted() {
     client.get("/a", "");
     client.post("/a", 5);
     client.get("/nowhere", "");
-    gateway.log(3);
+    client.send("GET /a HTTP/1.1\r\nhost: a b\r\n\r\n");
+    gateway.log(4);
     let metrics = gateway.proxy.metrics();
     let listener = "listener=\"default/gateway/http\"";
     let rule = "rule=\"HTTPRoute/default/route/rule/0\"";
     for line in [
         format!("weir_requests_total{{{listener},{rule},code_class=\"2xx\"}} 2"),
         format!("weir_requests_total{{{listener},rule=\"\",code_class=\"4xx\"}} 1"),
+        "weir_requests_total{listener=\"\",rule=\"\",code_class=\"4xx\"} 1".to_owned(),
         format!("weir_response_flags_total{{{listener},flag=\"NR\"}} 1"),
         format!("weir_requests_active{{{listener}}} 0"),
         format!("weir_request_bytes_total{{{listener}}} 5"),

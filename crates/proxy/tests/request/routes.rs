@@ -9,13 +9,14 @@ use crate::backend::Backend;
 use crate::{Gateway, outcome, rule, to_cluster};
 
 fn changes(set: &[(&'static str, &'static str)], remove: &[&'static str]) -> HeaderChanges {
+    let header = |name: &str| name.parse().expect("a name");
     HeaderChanges {
         set: set
             .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .map(|(name, value)| (header(name), value.parse().expect("a value")))
             .collect(),
         add: Vec::new(),
-        remove: remove.iter().map(|name| name.parse().unwrap()).collect(),
+        remove: remove.iter().map(|name| header(name)).collect(),
     }
 }
 
