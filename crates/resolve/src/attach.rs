@@ -4,6 +4,7 @@
 //! that turns out to be invalid keeps its claim.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
@@ -15,7 +16,7 @@ use crate::diagnostics::{Diagnostics, ObjectRef};
 use crate::precedence::{Chain, ChainPart};
 use crate::protection::{self, Protections};
 use crate::resources::Resources;
-use crate::targeting::{AttachmentPoint, Places, Reach, Target, Targeting};
+use crate::targeting::{AttachmentPoint, Finding, Places, PlacesMemo, Reach, Target, Targeting};
 use crate::topology::{Topology, created};
 use crate::{Context, explain};
 
@@ -84,14 +85,73 @@ struct RouteClaims {
     rules: BTreeMap<Arc<str>, usize>,
 }
 
+/// Where the references of policies led last time, by the policies' addresses.
+#[derive(Debug, Default)]
+pub(crate) struct AttachMemo {
+    call: u64,
+    places: PlacesMemo,
+    named: BTreeMap<usize, Named>,
+}
+
+/// Where the references of one policy lead. It is kept alive, so that no other can get its address.
+#[derive(Debug)]
+struct Named {
+    targets: Vec<Target>,
+    findings: Vec<Finding>,
+    used: u64,
+    _policy: Arc<BackendTrafficPolicy>,
+}
+
+impl AttachMemo {
+    fn resolve(
+        &mut self,
+        places: &Places<'_>,
+        policy: &Arc<BackendTrafficPolicy>,
+        namespace: &str,
+    ) -> &Named {
+        let fresh = || {
+            let targeting = Targeting {
+                kind: KIND,
+                namespace,
+                spec: &policy.spec,
+            };
+            let (targets, findings) = places.resolve(targeting);
+            Named {
+                targets,
+                findings,
+                used: 0,
+                _policy: Arc::clone(policy),
+            }
+        };
+        // Selectors look at more than the memo does: at namespaces and grants.
+        let selects = policy.spec.get("targetSelectors").is_some();
+        let entry = self.named.entry(Arc::as_ptr(policy).addr());
+        let named = match entry {
+            Entry::Occupied(entry) if !selects => entry.into_mut(),
+            Entry::Occupied(mut entry) => {
+                entry.insert(fresh());
+                entry.into_mut()
+            }
+            Entry::Vacant(entry) => entry.insert(fresh()),
+        };
+        named.used = self.call;
+        named
+    }
+}
+
 /// Finds the place of every policy.
 pub(crate) fn index(
     resources: &Resources,
     topology: &Topology,
     context: &Context,
+    memo: &mut AttachMemo,
     found: &mut Diagnostics,
 ) -> PolicyIndex {
-    let places = Places::new(resources, topology);
+    memo.call += 1;
+    if !memo.places.is_same(resources, topology) {
+        memo.named.clear();
+    }
+    let places = Places::new(resources, topology, &memo.places);
     let mut ordered: Vec<(&NamespacedName, &Arc<BackendTrafficPolicy>)> =
         resources.policies.iter().collect();
     // The map is in the order of names already, and the sort is stable.
@@ -100,13 +160,11 @@ pub(crate) fn index(
     let mut policies: Vec<AttachedPolicy> = Vec::with_capacity(ordered.len());
     let kind: Arc<str> = KIND.into();
     for (id, (name, policy)) in ordered.into_iter().enumerate() {
-        let (targets, findings) = places.resolve(Targeting {
-            kind: KIND,
-            namespace: &name.namespace,
-            spec: &policy.spec,
-        });
+        let Named {
+            targets, findings, ..
+        } = memo.resolve(&places, policy, &name.namespace);
         for (field, finding, text) in findings {
-            found.warning(&object_ref(name), field, finding, text);
+            found.warning(&object_ref(name), field.clone(), finding, text);
         }
         let name = PolicyRef {
             kind: Arc::clone(&kind),
@@ -119,15 +177,17 @@ pub(crate) fn index(
             name,
             targets: Vec::new(),
         });
-        let outcomes = targets.into_iter().map(|target| {
-            let outcome = claims.claim(id, &target);
-            report(&policies, id, &target, outcome, found);
-            (target.point, outcome)
+        let outcomes = targets.iter().map(|target| {
+            let outcome = claims.claim(id, target);
+            report(&policies, id, target, outcome, found);
+            (target.point.clone(), outcome)
         });
         let outcomes = outcomes.collect();
         policies[id].targets = outcomes;
     }
     let protections = protection::index(resources, &places, topology, context, found);
+    let call = memo.call;
+    memo.named.retain(|_, it| it.used == call);
     PolicyIndex {
         policies,
         claims,

@@ -59,7 +59,7 @@ fn afresh(
 ) -> Policies {
     let topology = &attachments.topology;
     let mut found = Diagnostics::default();
-    let index = attach::index(resources, topology, context, &mut found);
+    let index = attach::index(resources, topology, context, &mut memo.attach, &mut found);
     let applications = effective::of_each(resources, topology, &index, memo, &mut found);
     let statuses = policy_status::report(topology, &index, &applications, context, &mut found);
     Policies {

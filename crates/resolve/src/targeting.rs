@@ -13,10 +13,10 @@ use serde_json::Value;
 use weir_plan::{NamespacedName, RouteKind};
 
 use crate::api::target::{TargetNamespaces, TargetRef, TargetSelector, Targets};
-use crate::api::{GATEWAY_GROUP, POLICY_GROUP};
+use crate::api::{GATEWAY_GROUP, ListenerSet, POLICY_GROUP};
 use crate::diagnostics::FieldPath;
 use crate::references::{Referent, Referrer, permitted};
-use crate::resources::Resources;
+use crate::resources::{Objects, Resources};
 use crate::topology::{Topology, created, selectors};
 
 /// A place that a policy attaches to, most specific first. Routes and Gateways by their index in the topology.
@@ -89,7 +89,7 @@ pub(crate) struct Places<'a> {
     resources: &'a Resources,
     topology: &'a Topology,
     /// Indices of routes, sorted by kind and name.
-    routes: Vec<usize>,
+    routes: Arc<[usize]>,
     gateways: BTreeMap<&'a NamespacedName, usize>,
     /// ListenerSets with the Gateway that they belong to.
     listener_sets: BTreeMap<&'a NamespacedName, usize>,
@@ -105,11 +105,46 @@ struct Candidate<'a> {
     point: AttachmentPoint,
 }
 
+/// The objects that references lead to, as far as they are the same ones as before.
+#[derive(Debug, Default)]
+pub(crate) struct PlacesMemo {
+    topology: Topology,
+    listener_sets: Objects<ListenerSet>,
+    by_name: Arc<[usize]>,
+}
+
+impl PlacesMemo {
+    /// Whether references lead to the same places as last time. This call becomes the last.
+    pub(crate) fn is_same(&mut self, resources: &Resources, now: &Topology) -> bool {
+        fn same<T>(seen: &[Arc<T>], now: &[Arc<T>]) -> bool {
+            seen.len() == now.len() && seen.iter().zip(now).all(|(a, b)| Arc::ptr_eq(a, b))
+        }
+        let sets = self.listener_sets.iter().zip(&resources.listener_sets);
+        let same = same(&self.topology.routes, &now.routes)
+            && same(&self.topology.gateways, &now.gateways)
+            && self.listener_sets.len() == resources.listener_sets.len()
+            && sets
+                .into_iter()
+                .all(|((a, x), (b, y))| a == b && Arc::ptr_eq(x, y));
+        if !same {
+            self.topology.clone_from(now);
+            self.listener_sets.clone_from(&resources.listener_sets);
+            let routes = &now.routes;
+            let mut by_name: Vec<usize> = (0..routes.len()).collect();
+            by_name.sort_by_key(|&index| (routes[index].kind, &routes[index].name));
+            self.by_name = by_name.into();
+        }
+        same
+    }
+}
+
 impl<'a> Places<'a> {
-    pub(crate) fn new(resources: &'a Resources, topology: &'a Topology) -> Self {
-        let Topology { gateways, routes } = topology;
-        let mut by_name: Vec<usize> = (0..routes.len()).collect();
-        by_name.sort_by_key(|&index| (routes[index].kind, &routes[index].name));
+    /// `memo` has seen the topology.
+    pub(crate) fn new(resources: &'a Resources, topology: &'a Topology, memo: &PlacesMemo) -> Self {
+        let Topology {
+            gateways,
+            routes: _,
+        } = topology;
         let listener_sets = gateways
             .iter()
             .enumerate()
@@ -117,7 +152,7 @@ impl<'a> Places<'a> {
         Self {
             resources,
             topology,
-            routes: by_name,
+            routes: Arc::clone(&memo.by_name),
             gateways: gateways
                 .iter()
                 .enumerate()

@@ -10,7 +10,9 @@ use weir_plan::{ClusterPolicy, Origin, PolicyRef, RoutePolicy};
 use super::{Applications, Applied, Combination, EffectivePolicy, Lost, RouteSpan};
 use crate::api::BackendTrafficPolicy;
 use crate::api::policy::MergeType;
-use crate::attach::{AttachedPolicy, Claim, Claims, Outcome, PolicyId, PolicyIndex, object_ref};
+use crate::attach::{
+    AttachMemo, AttachedPolicy, Claim, Claims, Outcome, PolicyId, PolicyIndex, object_ref,
+};
 use crate::diagnostics::{Diagnostics, FieldPath};
 use crate::features::Fault;
 use crate::lower::{self, Lowered};
@@ -32,6 +34,7 @@ pub(crate) struct EffectiveMemo {
     /// By all policies of a chain.
     applied: BTreeMap<Vec<usize>, Remembered<Applied>>,
     none: Option<Arc<Applied>>,
+    pub(crate) attach: AttachMemo,
 }
 
 #[derive(Debug)]

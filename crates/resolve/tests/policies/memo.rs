@@ -19,6 +19,37 @@ fn insert(resources: &mut Resources, document: &str) {
     resources.insert(object.unwrap());
 }
 
+const SELECTING: &str = "
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {name: selecting, namespace: team}
+spec:
+  targetSelectors:
+  - kind: HTTPRoute
+    matchLabels: {app: one}
+    namespaces: {from: Selector, selector: {matchLabels: {env: prod}}}
+  circuitBreaker: {maxConnections: 9}
+";
+
+const GRANT: &str = "
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {name: grant, namespace: shop}
+spec:
+  from: [{group: gateway.envoyproxy.io, kind: BackendTrafficPolicy, namespace: team}]
+  to: [{group: gateway.networking.k8s.io, kind: HTTPRoute}]
+";
+
+/// The route `web` with the label of `one`.
+const RELABELLED: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: shop, labels: {app: one}}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: backend, port: 80}]}, {name: pay, backendRefs: [{name: backend, port: 80}]}]
+";
+
 #[test]
 fn every_edit_gives_what_an_empty_memo_gives() {
     let config_map = |data: &str| {
@@ -49,6 +80,13 @@ fn every_edit_gives_what_an_empty_memo_gives() {
         config_map("{}"),
         config_map("{response.body: hello}"),
         config_map("{}"),
+        SELECTING.to_owned(),
+        GRANT.to_owned(),
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {env: prod}}".to_owned(),
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {env: test}}".to_owned(),
+        RELABELLED.to_owned(),
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {env: prod}}".to_owned(),
+        GRANT.replace("BackendTrafficPolicy", "SecurityPolicy"),
         limit("gateway", "Gateway unknown", 1),
     ];
     let (mut resources, mut memo) = (resources(""), Memo::default());
