@@ -14,13 +14,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderMap, HeaderValue, TRANSFER_ENCODING};
-use http::{Request, Response, StatusCode};
+use http::header::{HeaderMap, TRANSFER_ENCODING};
+use http::{Request, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
@@ -81,7 +82,10 @@ pub(crate) async fn serve(
             );
             async move {
                 let response = match ambiguous_framing(request.headers()) {
-                    Some(reason) => refuse(&worker, &connection, reason),
+                    Some(details) => {
+                        worker.shared.downstream.cx_protocol_error.count();
+                        request::refuse(&worker, &connection, request, details)
+                    }
                     None => request::serve(&worker, &connection, request).await,
                 };
                 Ok::<_, Infallible>(response.map(|body| Timed { body, phase }))
@@ -114,6 +118,11 @@ pub(crate) async fn serve(
                     alarm.as_mut().reset(due);
                 }
             }
+            if let Some(due) = phase.overdue_from()
+                && due < alarm.deadline()
+            {
+                alarm.as_mut().reset(due);
+            }
             if late_start.is_none() && draining.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Event::Drain);
             }
@@ -138,6 +147,10 @@ pub(crate) async fn serve(
                 if late_start.is_some_and(|start| start <= now) {
                     Pin::new(&mut served).graceful_shutdown();
                 }
+                if phase.overdue_from().is_some_and(|due| due <= now) {
+                    // The exchange, dropped with the connection, knows and notes which limit it was.
+                    return;
+                }
                 let due = seen.due(since, head_timeout, idle_timeout);
                 if due.is_some_and(|due| due <= now) {
                     if seen.state() == HEAD {
@@ -160,7 +173,7 @@ enum Event {
     Alarm,
 }
 
-/// Why a request's framing could be read in two ways, where hyper lets it through.
+/// Says when a request's framing could be read in two ways, where hyper lets it through.
 ///
 /// hyper itself refuses lengths that differ or are no numbers, codings that do not end in `chunked`, codings in
 /// HTTP/1.0, folded lines and spaces before colons. Where a request has both a length and a coding, it drops the
@@ -173,28 +186,31 @@ fn ambiguous_framing(headers: &HeaderMap) -> Option<&'static str> {
         (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
         (Some(_), Some(_)) => false,
     };
-    (!only_chunked).then_some("a transfer coding other than chunked")
-}
-
-/// Answers a request that is not to be understood, and closes the connection.
-fn refuse(worker: &Worker, connection: &Connection, reason: &str) -> Response<Body> {
-    worker.shared.downstream.cx_protocol_error.count();
-    tracing::debug!(peer = %connection.peer, port = connection.port, reason, "request refused");
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    response
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("close"));
-    response
+    (!only_chunked).then_some("http1.invalid_transfer_encoding")
 }
 
 /// Notes how a connection ended that did not end well.
-fn ended(worker: &Worker, connection: &Connection, error: &hyper::Error) {
-    if error.is_parse() {
-        worker.shared.downstream.cx_protocol_error.count();
+fn ended(worker: &Worker, connection: &Arc<Connection>, error: &hyper::Error) {
+    if !error.is_parse() {
+        // Clients that leave early are everyday life.
+        let Connection {
+            peer,
+            local: _,
+            port,
+        } = **connection;
+        tracing::debug!(%peer, port, %error, "connection ended");
+        return;
     }
-    // Clients that leave early are everyday life.
-    tracing::debug!(peer = %connection.peer, port = connection.port, %error, "connection ended");
+    worker.shared.downstream.cx_protocol_error.count();
+    // What hyper has answered; it does not say, but always does the same.
+    let status = if error.is_parse_version_h2() {
+        None
+    } else if error.is_parse_too_large() {
+        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    } else {
+        Some(StatusCode::BAD_REQUEST)
+    };
+    request::unreadable(worker, connection, status, error.to_string());
 }
 
 /// Tells a client that its head took too long, as far as the socket takes it.
@@ -211,7 +227,12 @@ const BUSY: u32 = 2;
 /// What a connection is doing (idle, in the middle of a head, busy with a request), and how often that has changed.
 /// Only its own worker looks at it; it is an atomic because bodies, which are `Send`, hold it.
 #[derive(Debug, Default)]
-struct Phase(AtomicU32);
+struct Phase {
+    state: AtomicU32,
+    /// When a limit of the response in progress passes if nothing moves. A client that takes nothing keeps its body
+    /// from being polled, and so from noticing by itself.
+    overdue: Mutex<Option<Instant>>,
+}
 
 /// A reading of [`Phase`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,12 +240,17 @@ struct Seen(u32);
 
 impl Phase {
     fn read(&self) -> Seen {
-        Seen(self.0.load(Ordering::Relaxed))
+        Seen(self.state.load(Ordering::Relaxed))
+    }
+
+    /// When the response in progress has not moved for too long, if it does not move before.
+    fn overdue_from(&self) -> Option<Instant> {
+        *self.overdue.lock()
     }
 
     fn enter(&self, state: u32) {
-        let changes = (self.0.load(Ordering::Relaxed) & !3).wrapping_add(4);
-        self.0.store(changes | state, Ordering::Relaxed);
+        let changes = (self.state.load(Ordering::Relaxed) & !3).wrapping_add(4);
+        self.state.store(changes | state, Ordering::Relaxed);
     }
 }
 
@@ -313,7 +339,9 @@ impl http_body::Body for Timed {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        *self.phase.overdue.lock() = self.body.due();
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -327,6 +355,7 @@ impl http_body::Body for Timed {
 
 impl Drop for Timed {
     fn drop(&mut self) {
+        *self.phase.overdue.lock() = None;
         self.phase.enter(IDLE);
     }
 }

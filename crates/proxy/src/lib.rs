@@ -263,7 +263,7 @@ impl Proxy {
         }
         self.announce(applied);
         let closed = gone.into_iter().map(|(_, (port, closed))| {
-            port.drain.cancel();
+            listener::close(&port, &self.shared);
             closed
         });
         for closed in closed.collect::<Vec<_>>() {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Counter;
 use crate::connection::{self, Connection};
-use crate::worker::Worker;
+use crate::worker::{Shared, Worker};
 
 /// Connections that may wait to be accepted, per port.
 const BACKLOG: i32 = 4_096;
@@ -42,8 +42,8 @@ pub(crate) struct Port {
     pub(crate) address: SocketAddr,
     socket: TcpListener,
     /// Cancelled when no new connections are taken, and those that exist are to end.
-    pub(crate) drain: CancellationToken,
-    /// Dropped with the port; see [`closed`].
+    drain: CancellationToken,
+    /// Dropped with the port; see [`Closed`].
     _open: mpsc::Sender<()>,
 }
 
@@ -136,10 +136,6 @@ async fn accept(worker: Rc<Worker>, port: Arc<Port>) {
             () = port.drain.cancelled() => break,
         }
     }
-    // Those that the kernel has accepted already are served too.
-    while let Ok((stream, peer)) = port.socket.accept() {
-        assign(&worker, &port, stream, peer);
-    }
 }
 
 /// A connection that has been accepted.
@@ -154,16 +150,32 @@ pub(crate) struct Accepted {
 /// What other workers hand over.
 pub(crate) type Handed = handing::Receiver<Accepted>;
 
-/// Gives a connection to a worker, unless there are too many.
-fn assign(worker: &Rc<Worker>, port: &Port, stream: std::net::TcpStream, peer: SocketAddr) {
-    let downstream = &worker.shared.downstream;
-    let max = worker.shared.limits.max_connections;
-    let Some(open) = Downstream::open(downstream, worker.index, max) else {
+/// Ends a port's service. Connections that the kernel has accepted for it are still given to workers.
+pub(crate) fn close(port: &Port, shared: &Shared) {
+    port.drain.cancel();
+    while let Ok((stream, peer)) = port.socket.accept() {
+        if let Some(accepted) = admit(shared, port, None, stream, peer) {
+            let seat = &shared.downstream.seats[accepted.open.seat];
+            // Only a worker that is full to the brim or stopping does not take it.
+            drop(seat.handed.try_send(accepted));
+        }
+    }
+}
+
+/// Counts a connection in and chooses who serves it, unless there are too many.
+fn admit(
+    shared: &Shared,
+    port: &Port,
+    worker: Option<usize>,
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+) -> Option<Accepted> {
+    let downstream = &shared.downstream;
+    let Some(open) = Downstream::open(downstream, worker, shared.limits.max_connections) else {
         downstream.cx_overflow.count();
-        return;
+        return None;
     };
-    let seat = open.seat;
-    let accepted = Accepted {
+    Some(Accepted {
         connection: Connection {
             peer,
             local: stream.local_addr().unwrap_or(port.address),
@@ -172,10 +184,20 @@ fn assign(worker: &Rc<Worker>, port: &Port, stream: std::net::TcpStream, peer: S
         stream,
         drain: port.drain.clone(),
         open,
+    })
+}
+
+/// Serves a connection, or hands it to the worker that is to serve it.
+fn assign(worker: &Rc<Worker>, port: &Port, stream: std::net::TcpStream, peer: SocketAddr) {
+    let Some(accepted) = admit(&worker.shared, port, Some(worker.index), stream, peer) else {
+        return;
     };
-    if seat == worker.index {
+    if accepted.open.seat == worker.index {
         serve(worker, accepted);
-    } else if let Err(error) = downstream.seats[seat].handed.try_send(accepted) {
+        return;
+    }
+    let seat = &worker.shared.downstream.seats[accepted.open.seat];
+    if let Err(error) = seat.handed.try_send(accepted) {
         // It has its hands full, or is stopping.
         serve(worker, error.into_inner());
     }
@@ -263,8 +285,8 @@ impl Downstream {
         (Arc::new(downstream), handed)
     }
 
-    /// Counts a connection that `worker` has accepted, and says who is to serve it.
-    fn open(this: &Arc<Self>, worker: usize, max: usize) -> Option<Open> {
+    /// Counts a connection that `worker` (or none) has accepted, and says who is to serve it.
+    fn open(this: &Arc<Self>, worker: Option<usize>, max: usize) -> Option<Open> {
         let mut active = this.active.lock();
         if *active >= max {
             return None;
@@ -300,11 +322,12 @@ impl Downstream {
 
 /// The worker that gets a connection: the one that accepted it, unless another has an eighth fewer. Handing over costs
 /// something, so many short connections are not shifted for little; a few long ones are spread evenly.
-fn seat_for(worker: usize, loads: &[usize]) -> usize {
+fn seat_for(worker: Option<usize>, loads: &[usize]) -> usize {
     let least = loads.iter().enumerate().min_by_key(|(_, load)| **load);
-    match least {
-        Some((seat, load)) if loads[worker] > load + load / 8 => seat,
-        Some(_) | None => worker,
+    match (worker, least) {
+        (Some(worker), Some((_, load))) if loads[worker] <= load + load / 8 => worker,
+        (_, Some((seat, _))) => seat,
+        (worker, None) => worker.unwrap_or(0),
     }
 }
 
@@ -341,11 +364,12 @@ mod tests {
             (&[1, 0, 0], 2, 2),
         ];
         for (loads, worker, seat) in cases {
-            assert_eq!(seat_for(worker, loads), seat, "{loads:?} {worker}");
+            assert_eq!(seat_for(Some(worker), loads), seat, "{loads:?} {worker}");
         }
+        assert_eq!(seat_for(None, &[2, 1, 1]), 1);
         let mut loads = [0; 4];
         for _ in 0..100 {
-            loads[seat_for(0, &loads)] += 1;
+            loads[seat_for(Some(0), &loads)] += 1;
         }
         assert!(
             loads.iter().all(|load| (23..=28).contains(load)),

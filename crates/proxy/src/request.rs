@@ -38,6 +38,33 @@ pub(crate) async fn serve(
     finish(exchange, answer)
 }
 
+/// Refuses a request whose framing is not to be trusted, whatever its route would say.
+pub(crate) fn refuse(
+    worker: &Worker,
+    connection: &Arc<Connection>,
+    request: Request<Incoming>,
+    details: &'static str,
+) -> Response<Body> {
+    let mut exchange = Exchange::begin(worker, connection);
+    note(&mut exchange, &request.into_parts().0);
+    finish(exchange, Err(Rejection::malformed(details)))
+}
+
+/// Logs a request whose head could not be read. The connection has answered by itself, or (no status) just ended.
+pub(crate) fn unreadable(
+    worker: &Worker,
+    connection: &Arc<Connection>,
+    status: Option<StatusCode>,
+    details: String,
+) {
+    let mut exchange = Exchange::begin(worker, connection);
+    let mut rejection = Rejection::malformed("");
+    rejection.details = Cow::Owned(details);
+    exchange.rejected(&mut rejection);
+    exchange.status = status;
+    exchange.delivered = true;
+}
+
 /// The order of these lines is the order of the features.
 async fn answer(
     worker: &Worker,

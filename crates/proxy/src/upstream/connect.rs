@@ -1,6 +1,5 @@
 //! Makes a connection to an endpoint, and drives it until it ends.
 
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +55,9 @@ async fn dial(
 ) -> Result<Channel, String> {
     match &endpoint.endpoint.address {
         EndpointAddress::Ip(address) => {
-            let stream = TcpStream::connect(address).await.map_err(reason)?;
+            let stream = TcpStream::connect(address)
+                .await
+                .map_err(|error| error.to_string())?;
             tcp(cluster, endpoint, worker, slot, stream).await
         }
         EndpointAddress::Fqdn(name, _) => {
@@ -68,11 +69,15 @@ async fn dial(
                 .await
                 .map_err(|error| error.to_string())?;
             // One after the other, until one answers.
-            let stream = TcpStream::connect(&*addresses).await.map_err(reason)?;
+            let stream = TcpStream::connect(&*addresses)
+                .await
+                .map_err(|error| error.to_string())?;
             tcp(cluster, endpoint, worker, slot, stream).await
         }
         EndpointAddress::Unix(path) => {
-            let stream = UnixStream::connect(&**path).await.map_err(reason)?;
+            let stream = UnixStream::connect(&**path)
+                .await
+                .map_err(|error| error.to_string())?;
             speak(cluster, endpoint, worker, slot, stream).await
         }
     }
@@ -85,7 +90,9 @@ async fn tcp(
     slot: Slot,
     stream: TcpStream,
 ) -> Result<Channel, String> {
-    stream.set_nodelay(true).map_err(reason)?;
+    stream
+        .set_nodelay(true)
+        .map_err(|error| error.to_string())?;
     speak(cluster, endpoint, worker, slot, stream).await
 }
 
@@ -224,8 +231,4 @@ impl ClusterState {
             });
         }
     }
-}
-
-fn reason(error: io::Error) -> String {
-    error.to_string()
 }

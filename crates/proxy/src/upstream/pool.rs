@@ -133,8 +133,7 @@ impl ClusterState {
     /// worked out anew each time, so nothing is lost when somebody else is quicker.
     fn serve_waiters(self: &Arc<Self>) {
         // What is decided under the lock is done after it: dropping a slot or a connection comes back here.
-        let mut turns: SmallVec<[(oneshot::Sender<Turn>, Arc<EndpointState>, Turn); 1]> =
-            SmallVec::new();
+        let mut turns: SmallVec<[(Waiter, Turn); 1]> = SmallVec::new();
         let mut evicted: SmallVec<[Channel; 1]> = SmallVec::new();
         {
             let mut queue = self.pool.queue.lock();
@@ -144,7 +143,7 @@ impl ClusterState {
                 match self.offer(&waiter.endpoint) {
                     Ok(turn) => {
                         if let Some(waiter) = queue.remove(place) {
-                            turns.push((waiter.turn, waiter.endpoint, turn));
+                            turns.push((waiter, turn));
                         }
                         continue;
                     }
@@ -160,11 +159,11 @@ impl ClusterState {
             self.pool.waiting.store(queue.len(), Ordering::SeqCst);
         }
         drop(evicted);
-        for (waiter, endpoint, turn) in turns {
+        for (waiter, turn) in turns {
             // A waiter that has just given up leaves its turn to the next.
-            match waiter.send(turn) {
+            match waiter.turn.send(turn) {
                 Ok(()) | Err(Turn::Open(_)) => {}
-                Err(Turn::Use(channel)) => self.give_back(&endpoint, channel),
+                Err(Turn::Use(channel)) => self.give_back(&waiter.endpoint, channel),
             }
         }
     }

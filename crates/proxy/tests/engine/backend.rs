@@ -5,7 +5,6 @@
 //! a response; `/garbage` answers no HTTP; `/partial` stops in the middle of a body; `/early` answers before it has
 //! read the request's body. All else is answered with the method, the path and the length of the body.
 
-use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,23 +12,32 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long anything may take before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+const MSG_PEEK: i32 = 2;
+const MSG_DONTWAIT: i32 = 0x40;
 
 /// A running backend. Dropping it stops it.
-pub struct Backend {
+pub(crate) struct Backend {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     state: Arc<State>,
 }
 
+#[derive(Default)]
 struct State {
-    port: u16,
     stopped: AtomicBool,
     accepted: AtomicUsize,
     most: AtomicUsize,
-    served: Mutex<Vec<TcpStream>>,
+    served: Mutex<Vec<Counted>>,
     held: Mutex<Held>,
     changed: Condvar,
+}
+
+/// A connection, and whether its thread has ended.
+struct Counted {
+    stream: TcpStream,
+    ended: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -40,18 +48,10 @@ struct Held {
 
 impl Backend {
     /// A backend on a free port of loopback.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let state = Arc::new(State {
-            port: address.port(),
-            stopped: AtomicBool::default(),
-            accepted: AtomicUsize::default(),
-            most: AtomicUsize::default(),
-            served: Mutex::default(),
-            held: Mutex::default(),
-            changed: Condvar::default(),
-        });
+        let state = Arc::new(State::default());
         let accepting = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -59,54 +59,51 @@ impl Backend {
                     return;
                 }
                 let stream = stream.expect("accepted");
-                accepting.note(&stream);
-                let state = Arc::clone(&accepting);
-                // An end in the middle of something is what many tests want.
-                std::thread::spawn(move || drop(state.serve(stream)));
+                let counted = Counted {
+                    stream: stream.try_clone().expect("a file descriptor"),
+                    ended: Arc::default(),
+                };
+                let (state, ended) = (Arc::clone(&accepting), Arc::clone(&counted.ended));
+                std::thread::spawn(move || {
+                    // An end in the middle of something is what many tests want.
+                    drop(state.serve(stream));
+                    ended.store(true, Ordering::SeqCst);
+                });
+                accepting.note(counted);
             }
         });
         Self { address, state }
     }
 
     /// Connections accepted so far.
-    pub fn accepted(&self) -> usize {
+    pub(crate) fn accepted(&self) -> usize {
         self.state.accepted.load(Ordering::SeqCst)
     }
 
-    /// The most connections that were open at one time.
-    pub fn most_open(&self) -> usize {
+    /// The most connections that were seen open at one time. It may miss one that lived very shortly.
+    pub(crate) fn most_open(&self) -> usize {
         self.state.most.load(Ordering::SeqCst)
     }
 
     /// Waits until exactly so many connections are open.
-    pub fn wait_for_open(&self, count: usize) {
+    pub(crate) fn wait_for_open(&self, count: usize) {
         wait_until(&format!("{count} connections are open"), || {
             self.state.open() == count
         });
     }
 
     /// Waits until so many `/hold` requests have arrived in all.
-    pub fn wait_for_held(&self, count: usize) {
-        let held = self.state.held();
-        let waited = self
-            .state
-            .changed
-            .wait_timeout_while(held, PATIENCE, |it| it.arrived < count);
-        let (held, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        assert!(
-            !timeout.timed_out(),
-            "{} of {count} requests arrived",
-            held.arrived
-        );
+    pub(crate) fn wait_for_held(&self, count: usize) {
+        wait_until(&format!("{count} requests arrive"), || self.has_held(count));
     }
 
     /// Whether so many `/hold` requests have arrived in all.
-    pub fn has_held(&self, count: usize) -> bool {
+    pub(crate) fn has_held(&self, count: usize) -> bool {
         self.state.held().arrived >= count
     }
 
     /// Answers so many more `/hold` requests, those to come included.
-    pub fn release(&self, count: usize) {
+    pub(crate) fn release(&self, count: usize) {
         self.state.held().released += count;
         self.state.changed.notify_all();
     }
@@ -118,14 +115,8 @@ impl Drop for Backend {
         self.release(1_000_000);
         // Wakes the accepting thread, so that the port is free.
         drop(TcpStream::connect(self.address));
-        for stream in self
-            .state
-            .served
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
-            drop(stream.shutdown(std::net::Shutdown::Both));
+        for counted in self.state.served().iter() {
+            drop(counted.stream.shutdown(std::net::Shutdown::Both));
         }
     }
 }
@@ -135,36 +126,25 @@ impl State {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many connections are open at one time. Reading the kernel's table takes a while, in which connections may
-    /// come and go; those that two readings show were open between the two.
+    /// How many connections the other side has not closed yet.
     fn open(&self) -> usize {
-        let before = self.established();
-        self.established().intersection(&before).count()
+        let mut served = self.served();
+        served.retain(Counted::is_open);
+        served.len()
     }
 
-    /// The other ends of the connections that nobody has closed yet.
-    fn established(&self) -> BTreeSet<String> {
-        let table = std::fs::read_to_string("/proc/self/net/tcp").expect("the kernel's table");
-        let local = format!(":{:04X}", self.port);
-        let open = table.lines().filter_map(|line| {
-            let mut columns = line.split_whitespace().skip(1);
-            let ours = columns
-                .next()
-                .is_some_and(|address| address.ends_with(&local));
-            let remote = columns.next()?.to_owned();
-            (ours && columns.next() == Some("01")).then_some(remote)
-        });
-        open.collect()
-    }
-
-    fn note(&self, stream: &TcpStream) {
+    /// Counts a new connection. All that are still open now were open when it was accepted, and so was the new one
+    /// itself if it is open after the count: they were open at one time.
+    fn note(&self, counted: Counted) {
         self.accepted.fetch_add(1, Ordering::SeqCst);
-        self.most.fetch_max(self.open(), Ordering::SeqCst);
-        let stream = stream.try_clone().expect("a file descriptor");
-        self.served
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(stream);
+        let before = self.open();
+        let open = before + usize::from(counted.is_open());
+        self.most.fetch_max(open, Ordering::SeqCst);
+        self.served().push(counted);
+    }
+
+    fn served(&self) -> std::sync::MutexGuard<'_, Vec<Counted>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn serve(&self, stream: TcpStream) -> std::io::Result<()> {
@@ -245,8 +225,27 @@ fn read_body(head: &str, reader: &mut impl BufRead) -> std::io::Result<u64> {
     std::io::copy(&mut reader.take(length), &mut std::io::sink())
 }
 
+impl Counted {
+    /// Whether neither side has closed it. What the other has sent hides that it has closed; the thread is about to
+    /// read it.
+    fn is_open(&self) -> bool {
+        let start = std::time::Instant::now();
+        while !self.ended.load(Ordering::SeqCst) {
+            let mut byte = [std::mem::MaybeUninit::uninit()];
+            let flags = MSG_PEEK | MSG_DONTWAIT;
+            match socket2::SockRef::from(&self.stream).recv_with_flags(&mut byte, flags) {
+                Ok(0) => return false,
+                Ok(_) => std::thread::yield_now(),
+                Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
+            }
+            assert!(start.elapsed() < PATIENCE, "a connection is not read");
+        }
+        false
+    }
+}
+
 /// Waits for a condition.
-pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let start = std::time::Instant::now();
     while !condition() {
         assert!(start.elapsed() < PATIENCE, "in vain: {what}");

@@ -6,20 +6,20 @@ use std::net::{SocketAddr, TcpStream};
 use crate::backend::PATIENCE;
 
 /// A connection.
-pub struct Client {
+pub(crate) struct Client {
     reader: BufReader<TcpStream>,
 }
 
 /// A response.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Response {
-    pub status: u16,
-    pub closes: bool,
-    pub body: String,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) closes: bool,
+    pub(crate) body: String,
 }
 
 impl Client {
-    pub fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("connected");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_nodelay(true).expect("no delay");
@@ -28,7 +28,7 @@ impl Client {
         }
     }
 
-    pub fn send(&mut self, bytes: &str) {
+    pub(crate) fn send(&mut self, bytes: &str) {
         self.reader
             .get_mut()
             .write_all(bytes.as_bytes())
@@ -36,18 +36,18 @@ impl Client {
     }
 
     /// Sends a GET and reads its response, if there is one.
-    pub fn try_get(&mut self, path: &str) -> std::io::Result<Response> {
+    pub(crate) fn try_get(&mut self, path: &str) -> std::io::Result<Response> {
         let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
         self.reader.get_mut().write_all(request.as_bytes())?;
         self.read()
     }
 
-    pub fn get(&mut self, path: &str) -> Response {
+    pub(crate) fn get(&mut self, path: &str) -> Response {
         self.try_get(path).expect("a response")
     }
 
     /// Reads a response.
-    pub fn read(&mut self) -> std::io::Result<Response> {
+    pub(crate) fn read(&mut self) -> std::io::Result<Response> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             if self.reader.read_line(&mut head)? == 0 {
@@ -73,7 +73,7 @@ impl Client {
     }
 
     /// Waits for the end of the connection, and says whether nothing else came.
-    pub fn ends(&mut self) -> bool {
+    pub(crate) fn ends(&mut self) -> bool {
         let mut rest = Vec::new();
         match self.reader.read_to_end(&mut rest) {
             Ok(_) => rest.is_empty(),
@@ -83,7 +83,7 @@ impl Client {
 }
 
 /// What the backend answers to a GET.
-pub fn answer(path: &str) -> Response {
+pub(crate) fn answer(path: &str) -> Response {
     Response {
         status: 200,
         closes: false,

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use weir_proxy::AccessLogTarget;
+
 use crate::backend::{Backend, wait_until};
 use crate::client::{Client, answer};
 use crate::{address, options, serve};
@@ -183,6 +185,40 @@ fn framing_that_could_be_read_in_two_ways_is_refused_or_made_one() {
             "{headers:?}"
         );
         assert!(client.ends(), "{headers:?}");
+    }
+}
+
+#[test]
+fn what_could_not_be_read_is_logged_and_counted() {
+    let backend = Backend::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("access.log");
+    let mut options = options(1);
+    options.access_log = AccessLogTarget::File(log.clone());
+    let proxy = serve(options, &[80], &[&backend]);
+    let address = address(&proxy, 80);
+    let inputs = [
+        "what is this?\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+    ];
+    for input in inputs {
+        let mut client = Client::connect(address);
+        client.send(input);
+        assert_eq!(client.read().expect("an answer").status, 400);
+        assert!(client.ends());
+    }
+    wait_until("both are counted", || {
+        let metrics = proxy.metrics();
+        metrics
+            .lines()
+            .any(|line| line.contains("protocol_error") && line.ends_with(" 2"))
+    });
+    drop(proxy);
+    let log = std::fs::read_to_string(log).expect("the log");
+    assert_eq!(log.lines().count(), inputs.len(), "{log}");
+    for line in log.lines() {
+        let logged = ["\"response_flags\":\"DPE\"", "\"response_code\":400"];
+        assert!(logged.iter().all(|it| line.contains(it)), "{line}");
     }
 }
 

@@ -100,7 +100,7 @@ fn one_connection_serves_many_clients_on_all_workers() {
             });
         }
     });
-    assert_eq!(backend.most_open(), 1);
+    assert!(backend.most_open() <= 1);
 }
 
 #[test]

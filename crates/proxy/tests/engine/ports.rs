@@ -156,6 +156,21 @@ fn draining_ends_what_is_in_progress_and_takes_nothing_new() {
 }
 
 #[test]
+fn a_request_that_is_on_its_way_when_draining_begins_is_served() {
+    let backend = Backend::start();
+    for round in 0..20 {
+        let proxy = serve(options(2), &[80], &[&backend]);
+        let mut client = Client::connect(address(&proxy, 80));
+        client.send("GET /x HTTP/1.1\r\nhost: test\r\n\r\n");
+        assert!(proxy.drain(PATIENCE), "round {round}");
+        let response = client
+            .read()
+            .unwrap_or_else(|error| panic!("round {round}: {error}"));
+        assert_eq!((response.status, response.body.as_str()), (200, "GET /x 0"));
+    }
+}
+
+#[test]
 fn dropping_a_proxy_closes_everything() {
     let backend = Backend::start();
     let proxy = serve(options(2), &[80], &[&backend]);
