@@ -60,6 +60,7 @@ fn unescape(path: &str) -> (String, bool) {
         }
         let escaped = after
             .get(1..3)
+            .filter(|digits| digits.bytes().all(|it| it.is_ascii_hexdigit()))
             .and_then(|digits| u8::from_str_radix(digits, 16).ok());
         rest = match escaped {
             Some(b'/' | b'\\') => {
@@ -142,6 +143,7 @@ mod tests {
             ("/a//..", "/"),
             ("/a%2", "/a%252"),
             ("/100%", "/100%25"),
+            ("/%+f", "/%25+f"),
             ("/%%32%46", "/%252F"),
         ];
         for (path, normal) in changed {

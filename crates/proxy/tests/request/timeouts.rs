@@ -140,6 +140,17 @@ fn after_the_head_a_limit_breaks_the_connection() {
 }
 
 #[test]
+fn a_client_that_does_not_read_is_let_go() {
+    let backend = Backend::start();
+    let gateway = Gateway::start(&[limited(None, Some(SOON), None)], &[backend.address]);
+    let mut client = gateway.connect();
+    client.send("GET /big HTTP/1.1\r\nhost: test\r\n\r\n");
+    assert_eq!(gateway.logged(1), outcome(200, "SI", "stream_idle_timeout"));
+    assert_eq!(client.read_head().status, 200);
+    assert!(client.rest().len() < 67_108_864);
+}
+
+#[test]
 fn a_client_that_leaves_is_noted() {
     let backend = Backend::start();
     let gateway = Gateway::start(&[limited(None, None, None)], &[backend.address]);
