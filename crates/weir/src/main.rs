@@ -40,11 +40,24 @@ fn main() -> ExitCode {
         .and_then(|()| dispatch(command));
     outcome.unwrap_or_else(|error| {
         // Nobody is left to be told when standard error is gone.
-        let _ = writeln!(std::io::stderr(), "weir: {error:#}");
+        let _ = writeln!(std::io::stderr(), "weir: {}", message(&error));
         // 1 means something else to the commands that look into files: that they ran, and found it wanting.
         let could_not_run = !serves || error.is::<ReadError>();
         ExitCode::from(if could_not_run { 2 } else { 1 })
     })
+}
+
+/// An error with its causes. Some errors say their cause themselves; it is not said twice.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn dispatch(command: Command) -> Result<ExitCode> {

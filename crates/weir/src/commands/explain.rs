@@ -72,6 +72,10 @@ fn text(Explained { note, rules }: &Explained) -> String {
 fn route_and_paths_apart(arguments: &[PathBuf]) -> Result<(Option<&str>, &[PathBuf])> {
     let is_path = |path: &Path| path.as_os_str() == "-" || path.exists();
     match arguments {
+        [only] if !is_path(only) => anyhow::bail!(
+            "there is no file or folder {}; to explain a route, name it and then what to read: weir explain ROUTE PATH...",
+            only.display()
+        ),
         [first, rest @ ..] if !rest.is_empty() && !is_path(first) => {
             let route = first
                 .to_str()

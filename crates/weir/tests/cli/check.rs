@@ -64,6 +64,11 @@ fn what_cannot_be_read_is_no_finding() {
         assert_eq!(output.status.code(), Some(2), "{command:?}");
         let message = String::from_utf8_lossy(&output.stderr);
         assert!(message.contains("no-such-file.yaml"), "{message}");
+        assert_eq!(
+            message.matches("os error").count(),
+            1,
+            "the cause is said once: {message}"
+        );
         assert!(output.stdout.is_empty());
     }
 }
