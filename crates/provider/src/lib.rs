@@ -1,13 +1,27 @@
 //! Fills the resources from files, keeps what was last good, and says where in a file a finding is.
+//!
+//! [`read`] reads once; [`Watch`] reads and follows. Both give a [`Loaded`].
 
 #![warn(missing_docs)]
+
+mod document;
+mod lines;
+mod parsed;
+mod places;
+mod sources;
+mod store;
+mod watch;
+mod watcher;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::sync::watch;
 use weir_resolve::{Diagnostic, FieldPath, ObjectRef, Resources, Severity};
+
+use places::Places;
+pub use sources::MAX_FILE_BYTES;
+pub use watch::{Watch, read};
 
 /// Where resources are read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +37,13 @@ pub enum Source {
 pub struct Loaded {
     /// The objects; where one is broken now, the version that was last good.
     pub resources: Resources,
-    /// What is wrong in the files, by file and line.
+    /// What is wrong in the files, by file and line. At most 1,000; one more says how many there are besides.
     pub findings: Vec<Finding>,
-    /// What is not served because it was never good. `/readyz` answers 503 while there is any.
+    /// What is not served because it was never good since the start. `/readyz` answers 503 while there is any. What is
+    /// added later and broken is a finding only: it must not take a gateway out of service that works.
     pub missing: Vec<String>,
+    /// Where everything stands.
+    places: Arc<Places>,
 }
 
 /// Where in a file something stands.
@@ -71,37 +88,26 @@ pub enum ReadError {
 impl Loaded {
     /// Where an object, or a field of it, stands. The nearest field that is written is taken.
     pub fn locate(&self, object: &ObjectRef, field: &FieldPath) -> Option<Location> {
-        let _ = (object, field);
-        todo!()
+        self.places.locate(object, field)
     }
 
     /// A finding of the engine with its place in the files.
     pub fn finding(&self, diagnostic: &Diagnostic) -> Option<Finding> {
-        let _ = diagnostic;
-        todo!()
-    }
-}
-
-/// Reads all sources once.
-///
-/// # Errors
-/// When a path is not there or cannot be read. What is wrong inside the files is in [`Loaded::findings`].
-pub fn read(sources: &[Source]) -> Result<Loaded, ReadError> {
-    let _ = sources;
-    todo!()
-}
-
-/// Reads the sources, then follows them: each change gives a new [`Loaded`]. The watch ends when it is dropped.
-#[derive(Debug)]
-pub struct Watch {}
-
-impl Watch {
-    /// Starts watching. The receiver has the first reading already.
-    ///
-    /// # Errors
-    /// When a path is not there or cannot be watched.
-    pub fn start(sources: Vec<Source>) -> Result<(Self, watch::Receiver<Arc<Loaded>>), ReadError> {
-        let _ = sources;
-        todo!()
+        let Diagnostic {
+            object,
+            field,
+            severity,
+            id,
+            message,
+        } = diagnostic.clone();
+        let location = self.locate(&object, &field)?;
+        Some(Finding {
+            location,
+            severity,
+            object: Some(object),
+            field,
+            id,
+            message,
+        })
     }
 }

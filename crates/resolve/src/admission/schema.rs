@@ -155,7 +155,7 @@ pub(crate) fn fold_case(value: &mut Value, schema: &Schema) {
             }
         }
         (Schema::Map(values), Value::Object(map)) => {
-            map.values_mut().for_each(|value| fold_case(value, values))
+            map.values_mut().for_each(|value| fold_case(value, values));
         }
         (Schema::List(list), Value::Array(items)) => items
             .iter_mut()
@@ -176,7 +176,7 @@ impl Check {
             | (Schema::Bool, Value::Bool(_))
             | (Schema::Number, Value::Number(_)) => {}
             (Schema::Integer(least, most), Value::Number(number)) => {
-                self.integer(number, *least, *most, at)
+                self.integer(number, *least, *most, at);
             }
             (Schema::Codes(codes), Value::Number(number)) => {
                 if !number.as_i64().is_some_and(|code| codes.contains(&code)) {
@@ -184,7 +184,7 @@ impl Check {
                 }
             }
             (Schema::Text(least, most, pattern), Value::String(text)) => {
-                self.text(text, *least, *most, *pattern, at)
+                self.text(text, *least, *most, *pattern, at);
             }
             (Schema::Words(words), Value::String(word)) => {
                 if !words.contains(&word.as_str()) {
@@ -230,7 +230,7 @@ impl Check {
                     message: unknown_field(name, fields.iter().map(|field| field.name)),
                 }),
                 Some(Field { schema, .. }) if !value.is_null() => {
-                    self.value(value, schema, &at.child(name))
+                    self.value(value, schema, &at.child(name));
                 }
                 Some(_) => {}
             }
@@ -287,7 +287,7 @@ impl Check {
                 format_args!("be greater than or equal to {least}"),
             ),
             Some(n) if n > most => {
-                self.refuse(at, &value, format_args!("be less than or equal to {most}"))
+                self.refuse(at, &value, format_args!("be less than or equal to {most}"));
             }
             Some(_) => {}
             None => self.wrong_type(at, &INTEGER, &value),

@@ -1,0 +1,197 @@
+//! A file as its documents, each with the objects that it gives. What did not change since the last reading is kept.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use serde_json::Value;
+use weir_resolve::object::Reading;
+use weir_resolve::{Object, ObjectRef, Severity};
+
+use crate::document::{self, Chunk, SyntaxError};
+use crate::lines::Lines;
+
+/// A file that is good YAML.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed {
+    text: Arc<str>,
+    documents: Vec<Document>,
+}
+
+#[derive(Debug)]
+struct Document {
+    /// Its first line in the file, from 1.
+    line: usize,
+    bytes: Range<usize>,
+    /// Shared with earlier readings of the same text.
+    content: Arc<Content>,
+}
+
+#[derive(Debug)]
+struct Content {
+    entries: Vec<Entry>,
+    lines: OnceLock<Lines>,
+}
+
+/// One object of a document.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Its place in the document, where that is a list.
+    item: Option<usize>,
+    /// Which object it is, as far as it says.
+    pub(crate) reference: Option<Arc<ObjectRef>>,
+    pub(crate) reading: Reading,
+}
+
+impl Parsed {
+    /// Reads the documents of a file. `earlier` is the last good reading of the file; `known` gives the objects that are
+    /// in force, so that an object that says the same as before stays the same object.
+    ///
+    /// # Errors
+    /// Every document that is no YAML, with its line in the file.
+    pub(crate) fn read(
+        text: Arc<str>,
+        earlier: &Self,
+        known: &HashMap<Arc<ObjectRef>, Object>,
+    ) -> Result<Self, Vec<SyntaxError>> {
+        let same: HashMap<&str, &Arc<Content>> = earlier
+            .documents
+            .iter()
+            .map(|it| (earlier.text_of(it), &it.content))
+            .collect();
+        let (mut documents, mut errors) = (Vec::new(), Vec::new());
+        for Chunk { line, bytes } in document::split(&text) {
+            let content = match same.get(&text[bytes.clone()]) {
+                Some(content) => Arc::clone(content),
+                None => match document::parse(&text[bytes.clone()]) {
+                    Ok(value) => Arc::new(Content::of(value, known)),
+                    Err(error) => {
+                        errors.push(SyntaxError {
+                            line: line + error.line - 1,
+                            ..error
+                        });
+                        continue;
+                    }
+                },
+            };
+            documents.push(Document {
+                line,
+                bytes,
+                content,
+            });
+        }
+        if errors.is_empty() {
+            Ok(Self { text, documents })
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// Whether this is what the text says.
+    pub(crate) fn is_of(&self, text: &str) -> bool {
+        *self.text == *text
+    }
+
+    /// Every object, with its index for [`Parsed::line`].
+    pub(crate) fn entries(&self) -> impl Iterator<Item = ((usize, usize), &Entry)> {
+        self.documents
+            .iter()
+            .enumerate()
+            .flat_map(|(number, document)| {
+                let entries = document.content.entries.iter().enumerate();
+                entries.map(move |(entry, it)| ((number, entry), it))
+            })
+    }
+
+    /// The line of a field of an object in the file, or of the nearest field around it that is written.
+    pub(crate) fn line(&self, (number, entry): (usize, usize), field: &str) -> usize {
+        let document = &self.documents[number];
+        let lines = document
+            .content
+            .lines
+            .get_or_init(|| Lines::of(self.text_of(document)));
+        let line = match document.content.entries[entry].item {
+            None => lines.find(field),
+            Some(item) => lines.find(&format!("items[{item}].{field}")),
+        };
+        document.line + line - 1
+    }
+
+    fn text_of(&self, document: &Document) -> &str {
+        &self.text[document.bytes.clone()]
+    }
+}
+
+impl Content {
+    fn of(value: Value, known: &HashMap<Arc<ObjectRef>, Object>) -> Self {
+        let entries = match as_list(value) {
+            Ok(items) => items
+                .into_iter()
+                .enumerate()
+                .map(|(n, it)| Entry::of(it, Some(n), known))
+                .collect(),
+            Err(Value::Null) => Vec::new(),
+            Err(value) => vec![Entry::of(value, None, known)],
+        };
+        Self {
+            entries,
+            lines: OnceLock::new(),
+        }
+    }
+}
+
+impl Entry {
+    fn of(value: Value, item: Option<usize>, known: &HashMap<Arc<ObjectRef>, Object>) -> Self {
+        let mut reading = Object::read(value);
+        let reference = match &mut reading {
+            Ok((None, _)) => None,
+            Ok((Some(object), _)) => {
+                let reference = object.object_ref();
+                if let Some(same) = known.get(&reference).filter(|it| *it == object) {
+                    *object = same.clone();
+                }
+                Some(Arc::new(reference))
+            }
+            Err(found) => {
+                let error = found.iter().find(|it| it.severity == Severity::Error);
+                error
+                    .filter(|it| !it.object.name.name.is_empty())
+                    .map(|it| Arc::new(it.object.clone()))
+            }
+        };
+        Self {
+            item,
+            reference,
+            reading,
+        }
+    }
+}
+
+/// The items of a `List`, or of a list of one kind such as `HTTPRouteList`, whose items need not say what they are.
+fn as_list(mut value: Value) -> Result<Vec<Value>, Value> {
+    let text = |name: &str| {
+        value
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    let Some(of_kind) = kind
+        .strip_suffix("List")
+        .filter(|_| value.get("items").is_some_and(Value::is_array))
+    else {
+        return Err(value);
+    };
+    let Value::Array(mut items) = value["items"].take() else {
+        return Err(value);
+    };
+    if !of_kind.is_empty() {
+        for item in items.iter_mut().filter_map(Value::as_object_mut) {
+            item.entry("apiVersion")
+                .or_insert_with(|| api_version.clone().into());
+            item.entry("kind").or_insert_with(|| of_kind.into());
+        }
+    }
+    Ok(items)
+}
