@@ -22,8 +22,8 @@ impl PerMillion {
     /// A share from a percentage: `percent * 10000`, cut off below, kept within 0 and 1,000,000 (as Envoy Gateway
     /// does for faults).
     pub fn from_percent(percent: f32) -> Self {
-        // Negative numbers and NaN become 0 in this cast.
-        let parts = (f64::from(percent) * 10_000.0) as u32;
+        // In single precision, as there: 0.0001 is one part. Negative numbers and NaN become 0 in the cast.
+        let parts = (percent * 10_000.0) as u32;
         Self(parts.min(1_000_000))
     }
 
