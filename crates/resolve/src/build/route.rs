@@ -18,7 +18,7 @@ use crate::{Context, lower};
 use gateway_api::experimental::httproutes as api;
 
 /// All that follows from one route and what it refers to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Built {
     /// Its entries, for each listener that serves it.
     pub(crate) entries: Vec<(ListenerKey, HostMatch, Vec<Entry>)>,

@@ -40,56 +40,50 @@ struct Host {
 impl Table {
     /// Puts what a route was built to in place of what it was.
     pub(crate) fn replace(&mut self, old: Option<&Built>, new: Option<&Built>) {
-        let entries =
-            |built: Option<&Built>| built.map(|it| it.entries.clone()).unwrap_or_default();
-        let (was, is) = (entries(old), entries(new));
+        let none = Built::default();
+        let (old, new) = (old.unwrap_or(&none), new.unwrap_or(&none));
+        let (was, is) = (&old.entries, &new.entries);
         if was != is {
             self.plan = None;
             for (listener, host, entries) in was {
-                self.remove(&listener, host, &entries);
+                self.remove(listener, host, entries);
             }
             for (listener, host, entries) in is {
                 self.insert(listener, host, entries);
             }
         }
-        let clusters =
-            |built: Option<&Built>| built.map(|it| it.clusters.clone()).unwrap_or_default();
-        let (was, is) = (clusters(old), clusters(new));
-        if was.len() != is.len() || !was.iter().zip(&is).all(|(a, b)| Arc::ptr_eq(a, b)) {
+        let (was, is) = (&old.clusters, &new.clusters);
+        if was.len() != is.len() || !was.iter().zip(is).all(|(a, b)| Arc::ptr_eq(a, b)) {
             self.plan = None;
             for cluster in was {
                 self.clusters.remove(&cluster.name);
             }
-            self.clusters
-                .extend(is.into_iter().map(|it| (it.name.clone(), it)));
+            let named = is.iter().map(|it| (it.name.clone(), Arc::clone(it)));
+            self.clusters.extend(named);
         }
     }
 
-    fn remove(&mut self, listener: &ListenerKey, host: HostMatch, entries: &[Entry]) {
+    fn remove(&mut self, listener: &ListenerKey, host: &HostMatch, entries: &[Entry]) {
         let Some(hosts) = self.listeners.get_mut(listener) else {
             return;
         };
         hosts.listener = None;
-        let host = BySpecificity(host);
+        let host = BySpecificity(host.clone());
         if let Some(known) = hosts.hosts.get_mut(&host) {
             known.host = None;
-            known.entries.retain(|it| {
-                !entries
-                    .iter()
-                    .any(|gone| Arc::ptr_eq(&gone.route, &it.route))
-            });
+            known.entries.retain(|it| !entries.contains(it));
             if known.entries.is_empty() {
                 hosts.hosts.remove(&host);
             }
         }
     }
 
-    fn insert(&mut self, listener: ListenerKey, host: HostMatch, entries: Vec<Entry>) {
-        let hosts = self.listeners.entry(listener).or_default();
+    fn insert(&mut self, listener: &ListenerKey, host: &HostMatch, entries: &[Entry]) {
+        let hosts = self.listeners.entry(listener.clone()).or_default();
         hosts.listener = None;
-        let host = hosts.hosts.entry(BySpecificity(host)).or_default();
+        let host = hosts.hosts.entry(BySpecificity(host.clone())).or_default();
         host.host = None;
-        host.entries.extend(entries);
+        host.entries.extend_from_slice(entries);
     }
 
     /// The plan: every listener that serves, with its routes, and the clusters.
