@@ -17,7 +17,7 @@ pub type Objects<T> = BTreeMap<NamespacedName, Arc<T>>;
 
 /// All objects at one moment. Cheap to clone: the objects are shared.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the kinds speak for themselves")]
 pub struct Resources {
     /// Named without a namespace.
     pub gateway_classes: Objects<GatewayClass>,

@@ -53,7 +53,7 @@ pub struct Condition {
 
 /// The truth of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the Gateway API names and explains them")]
 pub enum ConditionStatus {
     True,
     False,
@@ -62,7 +62,7 @@ pub enum ConditionStatus {
 
 /// The status of a Gateway.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the Gateway API names and explains them")]
 pub struct GatewayStatus {
     pub conditions: Vec<Condition>,
     pub listeners: Vec<ListenerStatus>,
@@ -71,7 +71,7 @@ pub struct GatewayStatus {
 /// The status of one listener.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the Gateway API names and explains them")]
 pub struct ListenerStatus {
     pub name: String,
     pub supported_kinds: Vec<RouteGroupKind>,
@@ -81,7 +81,7 @@ pub struct ListenerStatus {
 
 /// A kind of route that a listener takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the Gateway API names and explains them")]
 pub struct RouteGroupKind {
     pub group: String,
     pub kind: String,
@@ -90,7 +90,7 @@ pub struct RouteGroupKind {
 /// What a route is told about one of its parents.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the Gateway API names and explains them")]
 pub struct RouteParentStatus {
     pub parent_ref: ParentReference,
     pub controller_name: String,
@@ -100,7 +100,7 @@ pub struct RouteParentStatus {
 /// What a policy is told about one of its ancestors.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the Gateway API names and explains them")]
 pub struct PolicyAncestorStatus {
     pub ancestor_ref: ParentReference,
     pub controller_name: String,
@@ -110,7 +110,7 @@ pub struct PolicyAncestorStatus {
 /// A Gateway or ListenerSet, or a section of one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the Gateway API names and explains them")]
 pub struct ParentReference {
     pub group: String,
     pub kind: String,
