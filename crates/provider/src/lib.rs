@@ -4,7 +4,9 @@
 
 #![warn(missing_docs)]
 
+mod burst;
 mod document;
+mod followed;
 mod lines;
 mod parsed;
 mod places;

@@ -153,6 +153,27 @@ pub(crate) enum Unreadable {
     },
 }
 
+/// Tells one state of a file from another without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    /// The state of a file now; none where there is no such file.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        Some(Self {
+            inode: metadata.ino(),
+            size: metadata.len(),
+            modified,
+        })
+    }
+}
+
 /// Reads a file.
 pub(crate) fn read_file(path: &Path) -> Result<String, Unreadable> {
     let file = File::open(path).map_err(Unreadable::Io)?;

@@ -43,6 +43,8 @@ struct File {
     broken: Vec<Broken>,
     /// The newest content, where it is broken: it need not be tried again.
     broken_text: Option<String>,
+    /// Whether the file is gone, and may be back at once.
+    held: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -89,6 +91,7 @@ impl Store {
     ) -> bool {
         let file = self.files.entry(path.to_owned()).or_default();
         name.clone_into(&mut file.name);
+        let was_held = std::mem::take(&mut file.held);
         let (broken, text) = match content {
             Err(Unreadable::Io(error)) => (
                 vec![Broken {
@@ -102,7 +105,7 @@ impl Store {
                 (vec![Broken { line, id, message }], None)
             }
             Ok(text) if file.was_good && file.good.is_of(&text) => (Vec::new(), None),
-            Ok(text) if file.broken_text.as_ref() == Some(&text) => return false,
+            Ok(text) if file.broken_text.as_ref() == Some(&text) => return was_held,
             Ok(text) => match Parsed::read(text.as_str().into(), &file.good, &self.served) {
                 Ok(parsed) => {
                     (file.good, file.was_good) = (Arc::new(parsed), true);
@@ -119,23 +122,46 @@ impl Store {
                 }
             },
         };
-        let changed = file.broken != broken;
+        let changed = was_held || file.broken != broken;
         (file.broken, file.broken_text) = (broken, text);
         changed
     }
 
-    /// Forgets files that are gone, and takes what could not be listed: what lies there stays. Says whether anything
-    /// changed.
-    pub(crate) fn keep(
-        &mut self,
-        files: &BTreeMap<PathBuf, String>,
-        problems: BTreeMap<PathBuf, Problem>,
-    ) -> bool {
-        let before = self.files.len();
-        self.files.retain(|path, _| {
-            files.contains_key(path) || problems.keys().any(|it| path.starts_with(it))
-        });
-        let changed = self.files.len() != before || self.problems != problems;
+    /// Whether this is what a file said last, so that nothing would change.
+    pub(crate) fn says(&self, path: &Path, text: &str) -> bool {
+        self.files
+            .get(path)
+            .is_some_and(|file| match &file.broken_text {
+                Some(broken) => broken == text,
+                None => file.was_good && file.good.is_of(text),
+            })
+    }
+
+    /// The files that are not among these. What lies where nothing can be listed is not known to be absent.
+    pub(crate) fn absent_from(&self, files: &BTreeMap<PathBuf, String>) -> Vec<PathBuf> {
+        let unknown = |path: &Path| self.problems.keys().any(|it| path.starts_with(it));
+        let absent = self
+            .files
+            .keys()
+            .filter(|path| !files.contains_key(*path) && !unknown(path));
+        absent.cloned().collect()
+    }
+
+    /// Keeps what a file said that is gone, for now: what others say counts before it.
+    pub(crate) fn hold(&mut self, path: &Path) {
+        if let Some(file) = self.files.get_mut(path) {
+            file.held = true;
+        }
+    }
+
+    /// Forgets a file. Says whether it was known.
+    pub(crate) fn remove(&mut self, path: &Path) -> bool {
+        self.files.remove(path).is_some()
+    }
+
+    /// Takes what could not be listed. Says whether anything changed.
+    pub(crate) fn note_problems(&mut self, problems: BTreeMap<PathBuf, Problem>) -> bool {
+        let changed = self.problems != problems;
         self.problems = problems;
         changed
     }
@@ -151,8 +177,10 @@ impl Store {
             };
             gathered.file(name, 1, "cannot-read", format!("{message}{kept}"));
         }
-        for (path, file) in &self.files {
-            gathered.file_of(path, file, &self.served);
+        for held in [false, true] {
+            for (path, file) in self.files.iter().filter(|(_, file)| file.held == held) {
+                gathered.file_of(path, file, &self.served);
+            }
         }
         let Gathered {
             claimed,
@@ -259,8 +287,7 @@ impl<'f> Gathered<'f> {
                 parsed: &file.good,
                 entry,
             };
-            // What is wrong with an older version of a file is of no interest.
-            self.object(place, it, before, file.broken.is_empty());
+            self.object(place, it, before, file);
         }
     }
 
@@ -269,7 +296,7 @@ impl<'f> Gathered<'f> {
         place: Place<'f>,
         it: &'f Entry,
         before: &HashMap<Arc<ObjectRef>, Object>,
-        tell: bool,
+        file: &File,
     ) {
         let Entry {
             reference, reading, ..
@@ -277,7 +304,10 @@ impl<'f> Gathered<'f> {
         if let Some(reference) = reference
             && let Some(first) = self.claimed.get(reference).map(|it| it.place)
         {
-            return self.duplicate(reference, place, first);
+            if !file.held {
+                self.duplicate(reference, place, first);
+            }
+            return;
         }
         let (found, kept, object) = match reading {
             Ok((object, warnings)) => (warnings, "", object.clone()),
@@ -294,7 +324,8 @@ impl<'f> Gathered<'f> {
                 (found, kept, last)
             }
         };
-        if tell {
+        // What is wrong with an older version of a file is of no interest.
+        if file.broken.is_empty() {
             self.found(place, found, kept);
         }
         if let Some(reference) = reference {

@@ -2,6 +2,7 @@
 //! not change stays the same object.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -305,7 +306,6 @@ fn a_file_that_never_rests_does_not_hold_up_the_others() {
         .unwrap();
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let writer = std::thread::spawn(move || {
-        use std::io::Write;
         let mut busy = busy;
         while stopped.recv_timeout(Duration::from_micros(500))
             == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
@@ -320,6 +320,39 @@ fn a_file_that_never_rests_does_not_hold_up_the_others() {
     }
     drop(stop);
     writer.join().unwrap();
+}
+
+#[test]
+fn a_file_that_is_being_saved_is_never_gone() {
+    let folder = folder(&[("a.yaml", &route("a", "start.example"))]);
+    let path = folder.path();
+    let mut following = Following::of(path);
+    for round in 0..30 {
+        let expected = format!("host-{round}.example");
+        let text = route("a", &expected);
+        match round % 3 {
+            // Emptied and written in pieces, as a large file is.
+            0 => {
+                let mut file = fs::File::create(path.join("a.yaml")).unwrap();
+                for piece in text.as_bytes().chunks(40) {
+                    file.write_all(piece).unwrap();
+                }
+            }
+            1 => {
+                fs::remove_file(path.join("a.yaml")).unwrap();
+                put(path, "a.yaml", text);
+            }
+            _ => {
+                fs::rename(path.join("a.yaml"), path.join("a.yaml~")).unwrap();
+                put(path, "a.yaml", text);
+            }
+        }
+        following.until(&expected, |loaded| {
+            assert!(host(loaded, "a").is_some(), "{loaded:?}");
+            assert_eq!(loaded.findings, []);
+            host(loaded, "a") == Some(&expected)
+        });
+    }
 }
 
 #[test]
