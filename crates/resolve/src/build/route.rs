@@ -42,11 +42,22 @@ pub(crate) struct Verdict {
     /// How many rules it has.
     pub(crate) rules: usize,
     /// Those that cannot be served as written.
-    pub(crate) invalid: Vec<(usize, Invalid)>,
+    pub(crate) invalid: Vec<InvalidRule>,
     /// The references that lead nowhere.
     pub(crate) unresolved: Vec<Unresolved>,
     /// The settings that have no effect.
     pub(crate) unenforced: Vec<String>,
+}
+
+/// A rule that cannot be served as written.
+#[derive(Clone, Debug)]
+pub(crate) struct InvalidRule {
+    /// Its place in the route.
+    pub(crate) index: usize,
+    /// Whether none of its requests is served.
+    pub(crate) whole: bool,
+    /// Why.
+    pub(crate) invalid: Invalid,
 }
 
 /// Builds a route. `applied` has what applies to each of its rules on each of its carriers, rules innermost.
@@ -215,8 +226,14 @@ impl Built {
                 "answered with status 500"
             };
             let message = format!("{}; requests to this rule are {effect}", invalid.message);
-            found.error(&object, field.clone(), "invalid-rule", message);
-            self.verdict.invalid.push((index, invalid.clone()));
+            found.error(&object, field.clone(), "invalid-rule", message.clone());
+            let reason = invalid.reason;
+            let invalid = Invalid { reason, message };
+            self.verdict.invalid.push(InvalidRule {
+                index,
+                whole: true,
+                invalid,
+            });
         }
         for (place, backend) in rule.backends.iter().enumerate() {
             let field = field.child("backendRefs").index(place);
@@ -237,13 +254,15 @@ impl Built {
                     invalid.message.clone(),
                 );
                 let message = format!("backendRefs[{place}]: {}", invalid.message);
-                self.verdict.invalid.push((
+                let reason = invalid.reason;
+                self.verdict.invalid.push(InvalidRule {
                     index,
-                    Invalid {
-                        reason: invalid.reason,
-                        message,
-                    },
-                ));
+                    whole: rule
+                        .backends
+                        .iter()
+                        .all(|it| it.weight == 0 || it.invalid.is_some()),
+                    invalid: Invalid { reason, message },
+                });
             }
         }
         if rule.backends.iter().all(|it| it.weight == 0)

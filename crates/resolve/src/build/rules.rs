@@ -60,7 +60,7 @@ impl Invalid {
     /// A filter of a rule that is not served, and that may not be skipped.
     pub(crate) fn filter(name: &str) -> Self {
         Self::value(format!(
-            "the filter {name} is not supported yet; until then the rule answers 500"
+            "the filter {name} is not supported yet, and may not be skipped"
         ))
     }
 

@@ -81,7 +81,7 @@ fn conditions(
     let problems = || -> String {
         let texts: Vec<_> = invalid
             .iter()
-            .map(|(index, it)| format!("rules[{index}]: {}", it.message))
+            .map(|it| format!("rules[{}]: {}", it.index, it.invalid.message))
             .collect();
         texts.join("; ")
     };
@@ -89,8 +89,8 @@ fn conditions(
         (Some(Refusal { reason, message }), _) => {
             Condition::no("Accepted", reason, message.clone(), generation)
         }
-        (None, Some((_, first))) if all_invalid(verdict) => {
-            Condition::no("Accepted", first.reason, problems(), generation)
+        (None, Some(first)) if all_invalid(verdict) => {
+            Condition::no("Accepted", first.invalid.reason, problems(), generation)
         }
         (None, _) => Condition::yes("Accepted", "Accepted", "Route is accepted", generation),
     });
@@ -104,14 +104,14 @@ fn conditions(
             Condition::yes("ResolvedRefs", "ResolvedRefs", message, generation)
         }
     });
-    if let Some((_, first)) = invalid
+    if let Some(first) = invalid
         .first()
         .filter(|_| refusal.is_none() && !all_invalid(verdict))
     {
         let message = format!("Dropped Rule: {}", problems());
         conditions.push(Condition::yes(
             "PartiallyInvalid",
-            first.reason,
+            first.invalid.reason,
             message,
             generation,
         ));
@@ -136,5 +136,5 @@ fn all_invalid(verdict: &Verdict) -> bool {
         unresolved: _,
         unenforced: _,
     } = verdict;
-    *rules > 0 && (0..*rules).all(|rule| invalid.iter().any(|(index, _)| *index == rule))
+    *rules > 0 && (0..*rules).all(|rule| invalid.iter().any(|it| it.whole && it.index == rule))
 }

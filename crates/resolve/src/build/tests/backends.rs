@@ -290,11 +290,16 @@ fn a_backend_ref_with_a_filter_that_is_not_served_fails_for_its_share() {
     let resolution = resolved(&[
         edge(),
         service("s"),
-        route("r", json!([{"backendRefs": [to_service("s"), second]}, {}])),
+        route("r", json!([{"backendRefs": [to_service("s"), second]}])),
+        route("alone", json!([{"backendRefs": [second]}])),
     ]);
     assert_eq!(
-        action(rules(&resolution.plan)[0]),
+        action(rules(&resolution.plan)[1]),
         "1 HTTPRoute/ns/r/rule/0/backend/0@ns/edge, 1 500"
+    );
+    assert_eq!(
+        route_conditions(&resolution, "HTTPRoute", "alone"),
+        ["!Accepted(UnsupportedValue)", "ResolvedRefs"]
     );
     assert_eq!(
         route_conditions(&resolution, "HTTPRoute", "r"),
