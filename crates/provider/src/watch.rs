@@ -54,10 +54,17 @@ impl Watch {
         reason = "the watch owns what it follows"
     )]
     pub fn start(sources: Vec<Source>) -> Result<(Self, watch::Receiver<Arc<Loaded>>), ReadError> {
+        Self::start_with(&sources, Watcher::new)
+    }
+
+    fn start_with(
+        sources: &[Source],
+        watcher: fn(Sender<Signal>) -> Watcher,
+    ) -> Result<(Self, watch::Receiver<Arc<Loaded>>), ReadError> {
         let (signals, received) = mpsc::channel();
-        let mut followed = Followed::new(&sources)?;
+        let mut followed = Followed::new(sources)?;
         // Watching begins before reading, so that nothing that happens in between is missed.
-        let mut watcher = Watcher::new(signals.clone());
+        let mut watcher = watcher(signals.clone());
         watcher.watch(&followed.folders_now());
         followed.read_first()?;
         let (sender, receiver) = watch::channel(Arc::new(followed.store.load()));
@@ -177,5 +184,39 @@ fn trust(burst: &Burst) -> Trust<'_> {
         Trust::All
     } else {
         Trust::Complete(&burst.complete)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn without_watches_of_the_system_files_are_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        let service = |name| {
+            format!("apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{}}\n")
+        };
+        fs::write(&file, service("one")).unwrap();
+        let sources = [Source::Path(folder.path().to_owned())];
+        let (_watch, mut receiver) = Watch::start_with(&sources, Watcher::polling).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        for name in ["two", "three"] {
+            fs::write(&file, service(name)).unwrap();
+            let seen = receiver.wait_for(|it| {
+                let mut names = it.resources.services.keys().map(|it| it.name.as_ref());
+                names.next() == Some(name) && names.next().is_none()
+            });
+            let seen = runtime
+                .block_on(async { tokio::time::timeout(Duration::from_secs(30), seen).await });
+            assert!(matches!(seen, Ok(Ok(_))), "{name} was not seen");
+        }
     }
 }

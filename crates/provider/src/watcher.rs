@@ -41,6 +41,15 @@ impl Watcher {
         watcher
     }
 
+    /// None of the system's watches.
+    #[cfg(test)]
+    pub(crate) fn polling(_: Sender<Signal>) -> Self {
+        Self {
+            system: None,
+            folders: BTreeMap::new(),
+        }
+    }
+
     /// Whether nothing says when files change.
     pub(crate) fn polls(&self) -> bool {
         self.system.is_none()

@@ -15,7 +15,7 @@ use crate::reader::{Admission, read};
 
 /// An object of a kind that the engine reads.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the kinds speak for themselves")]
 pub enum Object {
     GatewayClass(Arc<GatewayClass>),
     Gateway(Arc<Gateway>),

@@ -97,8 +97,9 @@ fn every_way_of_changing_a_file_is_seen() {
     fs::remove_file(path.join("b.yaml")).unwrap();
     following.until_host("b", None);
     fs::remove_dir_all(path.join("moved")).unwrap();
-    let loaded = following.until_host("c", None);
-    assert_eq!(names(&loaded), ["HTTPRoute default/a"]);
+    let loaded = following.until("the loss of the folder", |it| {
+        names(it) == ["HTTPRoute default/a"]
+    });
     assert_eq!(loaded.findings, []);
 }
 
@@ -155,6 +156,26 @@ fn a_file_named_directly_is_followed() {
     put(folder.path(), "config", route("a", "three.example"));
     let loaded = following.until_host("a", Some("three.example"));
     assert_eq!(loaded.findings, []);
+}
+
+#[test]
+fn a_relative_path_is_followed_and_shown_as_it_was_named() {
+    let folder = folder(&[("a.yaml", &route("a", "one.example"))]);
+    let here = std::env::current_dir().unwrap();
+    let up = here
+        .components()
+        .skip(1)
+        .map(|_| "..")
+        .collect::<Vec<_>>()
+        .join("/");
+    let named = Path::new(&up).join(folder.path().strip_prefix("/").unwrap());
+    let mut following = Following::of(&named);
+    put(folder.path(), "a.yaml", route("a", "two.example"));
+    following.until_host("a", Some("two.example"));
+    put(folder.path(), "a.yaml", "a: [");
+    let loaded = following.until("the error", |it| !it.findings.is_empty());
+    let file = named.join("a.yaml").display().to_string();
+    assert_eq!(loaded.findings[0].location.file, file);
 }
 
 #[test]
