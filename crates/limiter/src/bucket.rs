@@ -23,7 +23,8 @@ impl TokenBucket {
         }
     }
 
-    /// A bucket of another size that is as full, in proportion, as this one.
+    /// A bucket of another size from which as many tokens are missing as from this one, or all that it can hold: a
+    /// higher limit helps at once, and a lower one forgives nothing.
     pub fn resized(&self, rate: Rate, now: Now) -> Self {
         let refill = Refill::new(rate);
         let state = self.state.load(Ordering::Acquire);
@@ -111,14 +112,15 @@ mod tests {
     }
 
     #[test]
-    fn another_size_keeps_the_share_that_is_left() {
+    fn another_size_keeps_what_was_taken() {
         // (size before, taken, size after, left)
         let cases = [
-            (10, 4, 100, 60),
-            (100, 50, 10, 5),
-            (10, 10, 1_000, 0),
+            (10, 4, 100, 96),
+            (100, 50, 60, 10),
+            (100, 50, 10, 0),
+            (10, 10, 1_000, 990),
             (10, 0, 3, 3),
-            (0, 0, 7, 0),
+            (0, 0, 7, 7),
         ];
         for (before, takes, after, left) in cases {
             let clock = Clock::manual(Duration::from_secs(1_700_000_000));

@@ -51,7 +51,7 @@ impl DistinctBuckets {
         }
     }
 
-    /// The same keys with buckets of another size, each as full, in proportion, as it was.
+    /// The same keys with buckets of another size, from each of which as much is missing as before.
     pub fn resized(&self, rate: Rate, now: Now) -> Self {
         let refill = Refill::new(rate);
         Self {
@@ -211,7 +211,8 @@ mod tests {
             unit: TimeUnit::Hour,
         };
         let buckets = buckets.resized(four, clock.now());
-        assert!(!buckets.take(key(0), clock.now()).taken);
+        let taken = [0; 3].map(|_| buckets.take(key(0), clock.now()).taken);
+        assert_eq!(taken, [true, true, false]);
         assert_eq!(buckets.take(key(50), clock.now()).remaining, 3);
         assert_eq!(buckets.len(), 51);
     }

@@ -73,16 +73,15 @@ impl Refill {
         }
     }
 
-    /// The state that a bucket of another size and speed has when it is as full, in proportion, as this one.
+    /// The state that a bucket of another size and speed has when as many tokens are missing as from this one, or all
+    /// that it can hold.
     pub(crate) fn carried_over(&self, state: u64, to: &Self, now: Now) -> u64 {
         let position = self.position(now);
         let dripped = position.saturating_sub(self.empty_at(state, position));
-        let share = match u128::from(self.size()) {
-            0 => 0,
-            size => u128::from(dripped) * u128::from(to.size()) / size,
-        };
+        let missing = u128::from(self.size().saturating_sub(dripped)) << to.digits >> self.digits;
+        let left = u128::from(to.size()).saturating_sub(missing);
         to.position(now)
-            .saturating_sub(u64::try_from(share).unwrap_or(u64::MAX))
+            .saturating_sub(u64::try_from(left).unwrap_or(u64::MAX))
     }
 
     /// A bucket holds no more than its size, however long ago it was empty.

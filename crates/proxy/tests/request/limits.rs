@@ -158,10 +158,14 @@ fn buckets_survive_a_new_plan() {
     assert_eq!([0; 3].map(|_| client.get("/", "").status), [200, 200, 429]);
     gateway.apply(&policy(2), CLUSTER, &[backend.address]);
     assert_eq!(client.get("/", "").status, 429);
-    gateway.apply(&policy(200), CLUSTER, &[backend.address]);
+    // What was taken stays taken: of three, one is left.
+    gateway.apply(&policy(3), CLUSTER, &[backend.address]);
+    assert_eq!([0; 2].map(|_| client.get("/", "").status), [200, 429]);
+    gateway.apply(&policy(2), CLUSTER, &[backend.address]);
+    // A new limit fills at its new speed: one every 30 minutes.
+    gateway.clock.advance(Duration::from_secs(1799));
     assert_eq!(client.get("/", "").status, 429);
-    // A new limit fills at its new speed: one every 18 seconds.
-    gateway.clock.advance(Duration::from_secs(18));
+    gateway.clock.advance(Duration::from_secs(1));
     assert_eq!([0; 2].map(|_| client.get("/", "").status), [200, 429]);
 }
 

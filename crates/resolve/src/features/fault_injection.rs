@@ -156,7 +156,7 @@ mod tests {
                 }),
                 abort: Some(plan::Abort {
                     status: plan::AbortStatus::HttpStatus(500),
-                    share: PerMillion(99)
+                    share: PerMillion(100)
                 }),
             })
         );

@@ -1,7 +1,7 @@
 //! Local limits: token buckets of one route entry, the strictest rule first.
 //!
 //! A bucket goes on when a plan changes, as long as its policy still has a rule with the same selectors. If the limit
-//! itself changed, the bucket stays as full as it was in proportion.
+//! itself changed, what was taken stays taken: a higher one helps at once, a lower one forgives nothing.
 
 use std::cmp::Ordering;
 use std::sync::Arc;

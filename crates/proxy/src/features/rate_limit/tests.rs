@@ -265,9 +265,10 @@ fn buckets_go_on_under_a_new_plan() {
             ],
             5,
         ),
-        // As full in proportion as it was.
-        (vec![rule(0, user("a"), per_minute(100))], 50),
-        (vec![rule(0, user("a"), per_minute(4))], 2),
+        // What was taken stays taken.
+        (vec![rule(0, user("a"), per_minute(100))], 95),
+        (vec![rule(0, user("a"), per_minute(7))], 2),
+        (vec![rule(0, user("a"), per_minute(4))], 0),
         // No longer the same clients.
         (vec![rule(0, None, per_minute(10))], 10),
     ];
