@@ -15,6 +15,9 @@ pub enum Severity {
     Warning,
 }
 
+/// Findings about one object that are told. Whoever wrote an object with more has enough to do with these.
+pub(crate) const MAX_FINDINGS_OF_AN_OBJECT: usize = 100;
+
 /// An object, as findings and statuses name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectRef {

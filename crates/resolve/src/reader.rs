@@ -10,7 +10,9 @@ use crate::admission::pattern::{is_hostname, is_label};
 use crate::admission::{self, Violation};
 use crate::api::spec::BackendTrafficPolicySpec;
 use crate::api::{BackendTrafficPolicy, GATEWAY_GROUP, ObjectMeta, POLICY_GROUP};
-use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef, Severity};
+use crate::diagnostics::{
+    Diagnostic, Diagnostics, FieldPath, MAX_FINDINGS_OF_AN_OBJECT, ObjectRef, Severity,
+};
 use crate::object::{DISCOVERY_GROUP, Object, OtherPolicy, Reading};
 use crate::strict::{self, UnknownField};
 use crate::suggestion::{suggest, unknown_field};
@@ -386,7 +388,12 @@ impl Reader {
     }
 
     fn finish(self, object: Option<Object>) -> Reading {
-        let found = self.found.into_sorted();
+        let mut found = self.found.into_sorted();
+        if found.len() >= MAX_FINDINGS_OF_AN_OBJECT {
+            found.truncate(MAX_FINDINGS_OF_AN_OBJECT);
+            let message = "there may be more findings about this object: mend these first";
+            found.push(error(&self.object, "", "too-many-findings", message));
+        }
         if found.iter().any(|it| it.severity == Severity::Error) {
             Err(found)
         } else {

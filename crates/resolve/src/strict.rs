@@ -12,7 +12,7 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Map, Value};
 
-use crate::diagnostics::FieldPath;
+use crate::diagnostics::{FieldPath, MAX_FINDINGS_OF_AN_OBJECT};
 
 /// A field that the type does not have.
 #[derive(Clone, Debug, PartialEq)]
@@ -234,12 +234,14 @@ impl<'a, 'p> Entries<'a, 'p> {
                 return Some((name, value));
             };
             if !known.contains(&name.as_str()) {
-                let at = self.place.path.spell().child(name);
-                self.place.found.unknown.borrow_mut().push(UnknownField {
-                    at,
-                    name: name.clone(),
-                    known,
-                });
+                let mut unknown = self.place.found.unknown.borrow_mut();
+                if unknown.len() < MAX_FINDINGS_OF_AN_OBJECT {
+                    unknown.push(UnknownField {
+                        at: self.place.path.spell().child(name),
+                        name: name.clone(),
+                        known,
+                    });
+                }
             } else if !value.is_null() {
                 return Some((name, value));
             }

@@ -54,6 +54,32 @@ fn hostile_files_get_an_error() {
     }
 }
 
+#[test]
+fn an_object_full_of_errors_is_told_of_in_part_and_soon() {
+    let fields: String = (0..10_000).map(|n| format!("  field{n}: {n}\n")).collect();
+    let items = "  - {nmae: 1}\n".repeat(10_000);
+    let policy = "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: BackendTrafficPolicy\nmetadata: {name: p}\nspec:\n";
+    let route =
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r}\nspec:\n";
+    let cases = [
+        format!("{policy}{fields}"),
+        format!("{route}{fields}"),
+        format!("{policy}  targetRefs:\n{items}"),
+        format!("{policy}  responseOverride:\n{items}"),
+        format!("{route}  parentRefs:\n{items}"),
+    ];
+    for text in cases {
+        let folder = folder(&[("bad.yaml", &text)]);
+        let loaded = load(folder.path());
+        assert!(names(&loaded).is_empty());
+        assert!(
+            (1..=101).contains(&loaded.findings.len()),
+            "{}",
+            loaded.findings.len()
+        );
+    }
+}
+
 /// Text that is near enough to an object to get past the first checks.
 fn nearly_an_object() -> impl Strategy<Value = String> {
     let line = prop_oneof![

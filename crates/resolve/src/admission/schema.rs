@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::pattern::{self, Pattern};
 use super::{NOT_ADMITTED, Violation};
-use crate::diagnostics::FieldPath;
+use crate::diagnostics::{FieldPath, MAX_FINDINGS_OF_AN_OBJECT};
 use crate::suggestion::unknown_field;
 
 /// What a value must look like.
@@ -171,6 +171,9 @@ struct Check {
 
 impl Check {
     fn value(&mut self, value: &Value, schema: &Schema, at: &FieldPath) {
+        if self.is_full() {
+            return;
+        }
         match (schema, value) {
             (Schema::Any, _)
             | (Schema::Bool, Value::Bool(_))
@@ -221,8 +224,18 @@ impl Check {
         }
     }
 
+    /// Whether enough is wrong. What is not looked at any more may be misshapen.
+    fn is_full(&mut self) -> bool {
+        let full = self.violations.len() >= MAX_FINDINGS_OF_AN_OBJECT;
+        self.misshapen |= full;
+        full
+    }
+
     fn object(&mut self, map: &Map<String, Value>, fields: &[Field], at: &FieldPath) {
         for (name, value) in map {
+            if self.is_full() {
+                return;
+            }
             match fields.iter().find(|field| field.name == name) {
                 None => self.violations.push(Violation {
                     at: at.child(name),

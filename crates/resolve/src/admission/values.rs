@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::schema::{self, Schema};
 use super::{NOT_ADMITTED, Violation};
-use crate::diagnostics::FieldPath;
+use crate::diagnostics::{FieldPath, MAX_FINDINGS_OF_AN_OBJECT};
 
 /// A value and where it stands.
 pub(super) struct At<'v> {
@@ -107,7 +107,7 @@ impl<'v> At<'v> {
 
     /// Refuses this value unless `holds`.
     pub(super) fn require(&self, holds: bool, message: &str, found: &mut Vec<Violation>) {
-        if !holds {
+        if !holds && found.len() < MAX_FINDINGS_OF_AN_OBJECT {
             found.push(Violation {
                 at: self.path.clone(),
                 id: NOT_ADMITTED,
