@@ -1,7 +1,7 @@
 //! Everything that is wrong: findings of the files, of the engine, and conditions that are not good, in one list.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -71,8 +71,8 @@ pub(crate) fn count<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> (usi
         })
 }
 
-/// All that is wrong in files and in what follows from them, sorted by place. A condition is left out where a finding
-/// of the engine says the same of the same object.
+/// All that is wrong in files and in what follows from them, sorted by place. What the engine finds
+/// wrong it says with the field; the conditions that sum it up are left out.
 pub(crate) fn collect(
     loaded: &Loaded,
     diagnostics: &[Diagnostic],
@@ -89,19 +89,11 @@ pub(crate) fn collect(
             &it.message,
         )
     }));
-    let mut said: BTreeMap<ObjectRef, Vec<(FieldPath, String)>> = BTreeMap::new();
-    for Diagnostic {
-        object,
-        field,
-        message,
-        severity: _,
-        id: _,
-    } in diagnostics
-    {
-        said.entry(object.clone())
-            .or_default()
-            .push((field.clone(), words(message)));
-    }
+    let known_bad: BTreeSet<&ObjectRef> = diagnostics
+        .iter()
+        .filter(|it| it.severity == Severity::Error)
+        .map(|it| &it.object)
+        .collect();
     for bad in of_statuses(statuses, &loaded.resources) {
         let BadCondition {
             object,
@@ -109,24 +101,18 @@ pub(crate) fn collect(
             severity,
             condition,
         } = bad;
-        let condition_words = words(&condition.message);
-        let is_same = |(other, words): &(FieldPath, String)| {
-            (!field.as_str().is_empty() && *other == field) || words.contains(&condition_words)
-        };
-        if !said
-            .get(&object)
-            .is_some_and(|said| said.iter().any(is_same))
-        {
-            let id = kebab(&condition.reason).into();
-            found.push(located(
-                loaded,
-                &object,
-                &field,
-                severity,
-                id,
-                &condition.message,
-            ));
+        if severity == Severity::Error && known_bad.contains(&object) {
+            continue;
         }
+        let id = kebab(&condition.reason).into();
+        found.push(located(
+            loaded,
+            &object,
+            &field,
+            severity,
+            id,
+            &condition.message,
+        ));
     }
     found.sort();
     found.dedup();
@@ -306,12 +292,12 @@ fn add<'a>(
 }
 
 /// How bad a condition is, if it is. `Overridden` and `Merged` are how policies are meant to work; for what
-/// `weir.dev/PartiallyEnforced` sums up, the engine has a finding for each setting.
+/// `PartiallyInvalid` and `weir.dev/PartiallyEnforced` sum up, the engine has a finding for each field.
 fn badness(condition: &Condition) -> Option<Severity> {
     let holds = condition.status == ConditionStatus::True;
     match condition.r#type.as_str() {
         "Accepted" | "Programmed" | "ResolvedRefs" if !holds => Some(Severity::Error),
-        "Conflicted" | "PartiallyInvalid" if holds => Some(Severity::Error),
+        "Conflicted" if holds => Some(Severity::Error),
         "Warning" if holds => Some(Severity::Warning),
         _ => None,
     }
@@ -352,11 +338,6 @@ fn kebab(reason: &str) -> String {
         id.push(c.to_ascii_lowercase());
     }
     id
-}
-
-/// What a message says. Conditions are sentences, findings are not: they differ in the capital and the full stop.
-fn words(message: &str) -> String {
-    message.trim_end_matches('.').to_lowercase()
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ fn seed_examples_are_understood() {
     ]);
     assert_eq!(check.status.code(), Some(1), "{}", text(&check));
     assert!(
-        text(&check).contains("error[conflicted]: BackendTrafficPolicy default/beta-policy"),
+        text(&check).contains("error[policy-conflict]: BackendTrafficPolicy default/beta-policy"),
         "{}",
         text(&check)
     );
