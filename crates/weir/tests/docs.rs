@@ -78,7 +78,7 @@ fn examples_of(name: &str) -> Vec<Example> {
 fn findings(yaml: &str) -> Vec<(String, String)> {
     let files = tempfile::tempdir().expect("a temporary folder can be had");
     let write = |name: &str, text: &str| {
-        std::fs::write(files.path().join(name), text).expect("a file can be written")
+        std::fs::write(files.path().join(name), text).expect("a file can be written");
     };
     write("base.yaml", &page("base.yaml"));
     write("example.yaml", yaml);
