@@ -55,8 +55,11 @@ pub(crate) fn answer<'a>(
 ) -> Result<Answer> {
     let resolution = &configuration.resolution;
     let (rules, note) = match question {
-        Question::All => (of_routes(configuration, |_| true), None),
-        Question::Route(name) => (of_routes(configuration, |rule| is_named(rule, name)), None),
+        Question::All => (explain::rules(resolution, |_| true), None),
+        Question::Route(name) => (
+            explain::rules(resolution, |rule| is_named(rule, name)),
+            None,
+        ),
         Question::Request { request, headers } => {
             match asked_request::reach(request, headers, &resolution.plan, router(), addresses)? {
                 Reach::Nothing(reason) => return Ok(Answer::Nothing(reason)),
@@ -74,28 +77,6 @@ pub(crate) fn answer<'a>(
             Answer::Nothing("there is no route with a Gateway that carries it".to_owned())
         }
     })
-}
-
-fn of_routes(
-    configuration: &Configuration,
-    wanted: impl Fn(&EffectiveRule) -> bool,
-) -> Vec<Explanation> {
-    let resolution = &configuration.resolution;
-    let rules: BTreeSet<_> = resolution
-        .effective
-        .iter()
-        .filter(|it| wanted(it))
-        .map(|it| &it.rule)
-        .collect();
-    let mut explanations = Vec::new();
-    for rule in rules {
-        let index = rule.index.to_string();
-        let name = rule.rule.as_deref().unwrap_or(&index);
-        let found = explain::route(resolution, rule.kind, &rule.route, Some(name));
-        // A rule may bear the number of another as its name.
-        explanations.extend(found.into_iter().filter(|it| it.rule == *rule));
-    }
-    explanations
 }
 
 fn is_named(effective: &EffectiveRule, name: &str) -> bool {
