@@ -1,24 +1,35 @@
-//! The admission cases of the conformance suite: the same objects are admitted and refused, for the same fields.
-//!
-//! The cases lie beside the checkout, or where `WEIR_SHARED` says. Without them there is nothing to test.
+//! Which objects are admitted: the same as by the reference, and refused ones for the same fields.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use libtest_mimic::Trial;
 use serde_json::Value;
 use weir_resolve::Object;
 
-fn cases() -> Option<PathBuf> {
-    let shared = std::env::var_os("WEIR_SHARED").map(PathBuf::from);
-    let beside = || {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .ancestors()
-            .nth(3)
-            .map(|it| it.join("shared"))
-    };
-    shared
-        .or_else(beside)
-        .map(|it| it.join("conformance/admission"))
-        .filter(|it| it.is_dir())
+use super::{documents, verdict};
+
+/// One test per case, of whatever files lie there.
+///
+/// # Errors
+/// When the folder or a file cannot be read.
+pub(crate) fn trials(folder: &Path) -> Result<Vec<Trial>, String> {
+    let unreadable = |error| format!("cannot read {}: {error}", folder.display());
+    let mut trials = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        if file.extension().is_none_or(|it| it != "yaml") {
+            continue;
+        }
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        for case in documents(&file)?.iter().flat_map(Value::as_array).flatten() {
+            let (name, case) = (case["name"].as_str().unwrap_or_default(), case.clone());
+            trials.push(Trial::test(
+                format!("admission::{stem}::{name}"),
+                move || verdict(difference(&case).unwrap_or_default()),
+            ));
+        }
+    }
+    Ok(trials)
 }
 
 /// Why our verdict on a case differs from the reference's; none where it does not.
@@ -61,29 +72,4 @@ fn difference(case: &Value) -> Option<String> {
         !words.iter().any(|it| it.contains(text))
     });
     unsaid.map(|text| format!("nothing says {text:?}: {words:?}"))
-}
-
-#[test]
-fn verdicts_are_the_references() {
-    let Some(folder) = cases() else { return };
-    let (mut number, mut differences) = (0, Vec::new());
-    for file in ["backendtrafficpolicy.yaml", "backend.yaml"] {
-        let text = std::fs::read_to_string(folder.join(file)).expect("the cases can be read");
-        let cases: Vec<Value> = serde_saphyr::from_str(&text).expect("the cases are YAML");
-        for case in cases {
-            number += 1;
-            if let Some(difference) = difference(&case) {
-                differences.push(format!("{file}: {}: {difference}", case["name"]));
-            }
-        }
-    }
-    println!(
-        "{} of {number} admission cases pass",
-        number - differences.len()
-    );
-    assert!(
-        number > 0 && differences.is_empty(),
-        "{}",
-        differences.join("\n")
-    );
 }

@@ -1,53 +1,38 @@
-//! The conformance cases: what the reference implementation says to the same resources, one test per case.
+//! What the engine makes of resources: the statuses of policies, letter for letter, as the cases' README defines.
 //!
-//! The cases lie in `$WEIR_SHARED/conformance`, or in `shared/conformance` beside the checkout; without them the test is
-//! ignored. They reach the engine without admission, as the reference's own tests do. Only `policies` is compared here:
-//! the statuses, letter for letter.
+//! The resources reach it without admission, as in the reference's own tests. The place of a comparison of plans is
+//! beside [`policies`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 use weir_plan::{Feature, Support};
 use weir_resolve::status::PolicyAncestorStatus;
 use weir_resolve::{Context, Memo, Object, Resources};
 
+use super::{documents, verdict};
+
 const CONTROLLER: &str = "gateway.envoyproxy.io/gatewayclass-controller";
 /// What follows is worded by the library that reads regular expressions.
 const FREE_WORDING: &str = "error parsing regexp:";
 
-fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    let folder = folder();
-    let trials = match cases(&folder) {
-        Ok(cases) => cases.into_iter().map(trial).collect(),
-        Err(reason) => {
-            let text = format!("conformance ({}: {reason})", folder.display());
-            vec![Trial::test(text, || Ok(())).with_ignored_flag(true)]
-        }
-    };
-    libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-fn folder() -> PathBuf {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    std::env::var_os("WEIR_SHARED")
-        .map_or_else(beside, PathBuf::from)
-        .join("conformance")
-}
-
-fn cases(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// One test per case.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(crate) fn trials(folder: &Path) -> Result<Vec<Trial>, String> {
+    let unreadable = |error| format!("cannot read {}: {error}", folder.display());
     let mut cases = Vec::new();
-    for entry in std::fs::read_dir(folder.join("policy"))? {
-        let case = entry?.path();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let case = entry.map_err(unreadable)?.path();
         if case.join("input.yaml").is_file() {
             cases.push(case);
         }
     }
     cases.sort();
-    Ok(cases)
+    Ok(cases.into_iter().map(trial).collect())
 }
 
 fn trial(case: PathBuf) -> Trial {
@@ -104,11 +89,7 @@ fn compare(expected: &Told, actual: &Told) -> Result<(), Failed> {
             }
         }
     }
-    if differences.is_empty() {
-        Ok(())
-    } else {
-        Err(differences.into())
-    }
+    verdict(differences)
 }
 
 fn said(status: &PolicyAncestorStatus) -> Vec<String> {
@@ -194,11 +175,4 @@ fn resources(path: &Path) -> Result<Resources, Failed> {
         }
     }
     Ok(resources)
-}
-
-fn documents(path: &Path) -> Result<Vec<Value>, Failed> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    Ok(serde_saphyr::from_multiple(&text)
-        .map_err(|error| format!("cannot parse {}: {error}", path.display()))?)
 }
