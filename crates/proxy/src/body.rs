@@ -179,7 +179,8 @@ impl HttpBody for Body {
                 }
             },
             Poll::Ready(Some(Ok(frame))) => {
-                let ended = this.is_end_stream();
+                // Nobody asks again after trailers.
+                let ended = frame.is_trailers() || this.is_end_stream();
                 if let Some(exchange) = &mut this.exchange {
                     exchange.moved(frame.data_ref().map_or(0, Bytes::len));
                     exchange.delivered = ended;

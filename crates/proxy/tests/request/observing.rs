@@ -9,6 +9,19 @@ use crate::backend::Backend;
 use crate::{Gateway, rule};
 
 #[test]
+fn a_response_with_trailers_is_whole() {
+    let backend = Backend::start();
+    let gateway = Gateway::start(&[rule("/", RoutePolicy::DEFAULT)], &[backend.address]);
+    for (place, headers) in ["", "te: trailers\r\n"].into_iter().enumerate() {
+        let mut client = gateway.connect();
+        client.get("/trailers", headers);
+        let line = gateway.log(place + 1).remove(place);
+        assert_eq!(line["response_flags"], "-", "{headers:?}");
+        assert_eq!(line["response_code_details"], "via_upstream", "{headers:?}");
+    }
+}
+
+#[test]
 fn a_line_of_the_log_says_what_became_of_a_request() {
     let backend = Backend::start();
     let gateway = Gateway::start(&[rule("/", RoutePolicy::DEFAULT)], &[backend.address]);
