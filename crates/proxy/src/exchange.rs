@@ -22,10 +22,10 @@ use weir_plan::features::rate_limit::RateLimitRuleName;
 use crate::body::Upload;
 use crate::cluster::ClusterState;
 use crate::connection::Connection;
-use crate::features::timeout::{Alarm, Expired, Progress, TimeLimits};
+use crate::features::timeout::{Alarm, AttemptLimit, Expired, Progress, TimeLimits};
 use crate::flags::{Flag, Flags};
 use crate::metrics::{Ended, ListenerStats};
-use crate::rejection::Rejection;
+use crate::rejection::{DOWNSTREAM_GONE, Rejection};
 use crate::table::RouteEntry;
 use crate::upstream::EndpointState;
 use crate::worker::{Shared, Worker};
@@ -163,10 +163,16 @@ impl Exchange {
         }
     }
 
+    /// Whether the client left before the end of its request.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        let upload = self.upload.as_ref();
+        upload.is_some_and(|upload| upload.is_abandoned())
+    }
+
     /// Waits for something within the time limits, reading ahead what the client sends meanwhile.
     pub(crate) async fn within<T>(
         &mut self,
-        attempt: Option<Instant>,
+        attempt: Option<&AttemptLimit>,
         future: impl Future<Output = T>,
     ) -> Result<T, Expired> {
         let mut future = pin!(future);
@@ -185,10 +191,11 @@ impl Exchange {
     /// Ready when a time limit has passed; otherwise the task is woken when one may have.
     pub(crate) fn poll_expired(
         &mut self,
-        attempt: Option<Instant>,
+        attempt: Option<&AttemptLimit>,
         cx: &mut Context<'_>,
     ) -> Poll<Expired> {
         let progress = self.progress(Some(cx));
+        let attempt = attempt.and_then(|it| it.until(&progress));
         match self.limits.next(&progress, attempt) {
             Some((at, which)) => self.alarm.poll(at, cx).map(|()| which),
             None => Poll::Pending,
@@ -241,10 +248,9 @@ impl Exchange {
             Some((at, which)) if self.status.is_some() && at <= Instant::now() => {
                 self.broke_off(which.flag(), which.details());
             }
-            Some(_) | None => self.broke_off(
-                Some(Flag::DownstreamConnectionTermination),
-                "downstream_remote_disconnect",
-            ),
+            Some(_) | None => {
+                self.broke_off(Some(Flag::DownstreamConnectionTermination), DOWNSTREAM_GONE);
+            }
         }
     }
 }

@@ -94,10 +94,10 @@ async fn attempts(
             .ok_or_else(Rejection::no_healthy_upstream)?;
         exchange.endpoint = Some(Arc::clone(&endpoint));
         exchange.attempts += 1;
-        let limit = policy.and_then(|it| exchange.limits.of_attempt(it.per_try_timeout));
-        let until = limit.and_then(|limit| Instant::now().checked_add(limit));
-        let sending = cluster.send(worker, &endpoint, request);
-        let outcome = match exchange.within(until, sending).await {
+        let limit = policy.and_then(|it| it.per_try_timeout);
+        let limit = exchange.limits.of_attempt(limit);
+        let sending = cluster.send(worker, &endpoint, request, &limit);
+        let outcome = match exchange.within(Some(&limit), sending).await {
             Ok(Ok(response)) => Outcome::Response(response),
             Ok(Err(error)) => Outcome::Failed(error),
             Err(Expired::Attempt) => Outcome::OutOfTime,
@@ -149,6 +149,7 @@ fn conclude(outcome: Outcome, exchange: &Exchange) -> Result<Response<Body>, Rej
     match outcome {
         Outcome::Response(response) => Ok(response),
         Outcome::OutOfTime => Err(Expired::Attempt.rejection(exchange.is_incomplete())),
+        Outcome::Failed(_) if exchange.is_abandoned() => Err(Rejection::abandoned()),
         Outcome::Failed(SendError { kind, request: _ }) => {
             Err(no_response(kind, exchange.attempts > 1))
         }

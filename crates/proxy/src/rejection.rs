@@ -8,6 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use crate::body::Body;
 use crate::flags::Flag;
 
+/// The details of a request whose client has left.
+pub(crate) const DOWNSTREAM_GONE: &str = "downstream_remote_disconnect";
+
 /// Why a request was answered here, and with what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rejection {
@@ -58,6 +61,15 @@ impl Rejection {
     /// The client did not send proper HTTP. The connection ends, since nobody knows where the next request begins.
     pub(crate) fn malformed(details: &'static str) -> Self {
         Self::protocol_error(StatusCode::BAD_REQUEST, "Bad Request", details)
+    }
+
+    /// The client left before the end of its request. Nobody reads this.
+    pub(crate) fn abandoned() -> Self {
+        Self {
+            close: true,
+            ..Self::new(StatusCode::BAD_REQUEST, DOWNSTREAM_GONE)
+                .flag(Flag::DownstreamConnectionTermination)
+        }
     }
 
     /// The head is larger than is allowed, or has too many headers.

@@ -128,7 +128,7 @@ fn finish(
     }
     *response.version_mut() = Version::HTTP_11;
     let status = response.status();
-    exchange.status = Some(status);
+    exchange.status = (!exchange.is_abandoned()).then_some(status);
     let bodiless = exchange.request.method == Method::HEAD
         || status == StatusCode::NO_CONTENT
         || status == StatusCode::NOT_MODIFIED;

@@ -3,6 +3,7 @@
 //! Up to 32 KiB are kept for further attempts, where there may be any, or read ahead while there is no connection yet,
 //! so that a small request counts as received whatever its endpoint does. Beyond that the body goes straight through.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -47,7 +48,10 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Complete,
+    /// What came is no body.
     Broken,
+    /// The client left.
+    Abandoned,
 }
 
 /// An upload as one attempt sends it.
@@ -97,6 +101,11 @@ impl Upload {
     pub(crate) fn can_be_sent_again(&self) -> bool {
         let state = self.0.lock();
         !state.reading || state.whole
+    }
+
+    /// Whether the client left before the end.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.0.lock().end == Some(End::Abandoned)
     }
 
     /// Bytes that have come.
@@ -162,8 +171,8 @@ impl State {
                     self.ended(End::Complete);
                     return Poll::Ready(None);
                 }
-                Some(Err(_)) => {
-                    self.ended(End::Broken);
+                Some(Err(error)) => {
+                    self.ended(why_it_broke_off(&error));
                     return Poll::Ready(None);
                 }
             }
@@ -200,6 +209,16 @@ impl State {
     }
 }
 
+/// hyper calls what it cannot read as a body invalid; all else is an end of the connection.
+fn why_it_broke_off(error: &hyper::Error) -> End {
+    let source = std::error::Error::source(error);
+    let source = source.and_then(|source| source.downcast_ref::<io::Error>());
+    match source.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => End::Broken,
+        Some(_) | None => End::Abandoned,
+    }
+}
+
 impl Attempt {
     pub(super) fn poll_frame(
         &mut self,
@@ -228,7 +247,7 @@ impl Attempt {
         }
         match state.end {
             _ if self.sent == usize::MAX => Poll::Ready(None),
-            Some(End::Broken) => Poll::Ready(Some(Err(BodyError::Client))),
+            Some(End::Broken | End::Abandoned) => Poll::Ready(Some(Err(BodyError::Client))),
             Some(End::Complete) | None => {
                 let trailers = if state.whole {
                     state.trailers.clone()

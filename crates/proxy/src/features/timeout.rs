@@ -3,6 +3,7 @@
 //! The request's limit runs from its last byte, when it is being forwarded; the limit of a pause starts anew with
 //! whatever moves in either direction; the limit of the exchange runs from the request's head.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -82,6 +83,14 @@ pub(crate) struct TimeLimits {
     forwarded: Option<Instant>,
 }
 
+/// `perRetry.timeout` of one attempt: it runs once the attempt has a connection and the request has come to its end, so
+/// that neither a slow client nor a connection in the making uses it up.
+#[derive(Debug)]
+pub(crate) struct AttemptLimit {
+    limit: Option<Duration>,
+    connected: Cell<Option<Instant>>,
+}
+
 /// What moved when, in either direction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
@@ -121,8 +130,11 @@ impl TimeLimits {
     }
 
     /// `perRetry.timeout`, where it is shorter than the request's own limit; a longer one means nothing.
-    pub(crate) fn of_attempt(&self, limit: Option<Duration>) -> Option<Duration> {
-        limit.filter(|limit| self.request.is_none_or(|request| *limit < request))
+    pub(crate) fn of_attempt(&self, limit: Option<Duration>) -> AttemptLimit {
+        AttemptLimit {
+            limit: limit.filter(|limit| self.request.is_none_or(|request| *limit < request)),
+            connected: Cell::new(None),
+        }
     }
 
     /// The limit that passes first, and when. `attempt`: when the attempt in progress has taken too long.
@@ -146,6 +158,19 @@ impl TimeLimits {
         .into_iter()
         .flatten()
         .min_by_key(|(at, _)| *at)
+    }
+}
+
+impl AttemptLimit {
+    /// The attempt has a connection.
+    pub(crate) fn connected(&self, now: Instant) {
+        self.connected.set(Some(now));
+    }
+
+    /// When the attempt has taken too long. None: no limit runs yet.
+    pub(crate) fn until(&self, progress: &Progress) -> Option<Instant> {
+        let (connected, complete) = self.connected.get().zip(progress.complete)?;
+        connected.max(complete).checked_add(self.limit?)
     }
 }
 
@@ -260,9 +285,34 @@ mod tests {
     #[test]
     fn an_attempt_is_limited_only_where_the_request_is_not_sooner() {
         let limits = TimeLimits::new(&RouteTimeout::DEFAULT, Instant::now());
-        assert_eq!(limits.of_attempt(Some(ms(14_999))), Some(ms(14_999)));
-        assert_eq!(limits.of_attempt(Some(ms(15_000))), None);
-        assert_eq!(limits.of_attempt(None), None);
+        assert_eq!(limits.of_attempt(Some(ms(14_999))).limit, Some(ms(14_999)));
+        assert_eq!(limits.of_attempt(Some(ms(15_000))).limit, None);
+        assert_eq!(limits.of_attempt(None).limit, None);
+    }
+
+    #[test]
+    fn an_attempt_has_its_time_once_it_has_a_connection_and_the_whole_request() {
+        let start = Instant::now();
+        let at = |millis| start + ms(millis);
+        // (complete at, connected at, until)
+        let cases = [
+            (None, None, None),
+            (Some(10), None, None),
+            (None, Some(10), None),
+            (Some(10), Some(20), Some(120)),
+            (Some(30), Some(20), Some(130)),
+        ];
+        for (complete, connected, until) in cases {
+            let attempt = TimeLimits::NONE.of_attempt(Some(ms(100)));
+            if let Some(connected) = connected {
+                attempt.connected(at(connected));
+            }
+            let progress = Progress {
+                complete: complete.map(at),
+                moved: start,
+            };
+            assert_eq!(attempt.until(&progress), until.map(at));
+        }
     }
 
     #[test]

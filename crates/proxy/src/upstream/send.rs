@@ -12,6 +12,7 @@ use super::{Channel, EndpointState, connect};
 use crate::body::{Body, BodyError};
 use crate::cluster::ClusterState;
 use crate::features::circuit_breaker::Permit;
+use crate::features::timeout::AttemptLimit;
 use crate::worker::Worker;
 
 /// Why no response came.
@@ -45,7 +46,8 @@ pub(crate) enum SendErrorKind {
 
 impl ClusterState {
     /// Sends a request to an endpoint and returns the head of the response. Its body holds the connection, which
-    /// serves the next request when the body has ended, and closes when it is dropped early.
+    /// serves the next request when the body has ended, and closes when it is dropped early. `limit` learns when
+    /// there is a connection.
     ///
     /// An idle connection that the endpoint has closed meanwhile is replaced by another, unseen by the caller.
     /// Dropping the future closes the connection.
@@ -57,8 +59,9 @@ impl ClusterState {
         worker: &Worker,
         endpoint: &Arc<EndpointState>,
         request: Request<Body>,
+        limit: &AttemptLimit,
     ) -> Result<Response<Body>, SendError> {
-        self.send_on(worker.index, endpoint, request).await
+        self.send_on(worker.index, endpoint, request, limit).await
     }
 
     /// [`ClusterState::send`] on the worker of a number.
@@ -67,6 +70,7 @@ impl ClusterState {
         worker: usize,
         endpoint: &Arc<EndpointState>,
         request: Request<Body>,
+        limit: &AttemptLimit,
     ) -> Result<Response<Body>, SendError> {
         let (mut request, sent) = watched(request);
         loop {
@@ -89,6 +93,7 @@ impl ClusterState {
                 });
             };
             self.stats.rq_total.count();
+            limit.connected(Instant::now());
             let active = endpoint.begin();
             let reused = channel.served > 0;
             channel.served = channel.served.saturating_add(1);

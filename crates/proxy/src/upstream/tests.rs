@@ -22,6 +22,7 @@ use weir_plan::{
 use super::{EndpointState, SendError, SendErrorKind};
 use crate::body::Body;
 use crate::cluster::{ClusterRegistry, ClusterState};
+use crate::features::timeout::{AttemptLimit, TimeLimits};
 
 #[path = "../../tests/engine/backend.rs"]
 #[expect(dead_code, reason = "it serves the tests of the whole engine too")]
@@ -135,9 +136,15 @@ async fn get(
         .header("host", "test")
         .body(Body::empty())
         .expect("a request");
-    let response = cluster.send_on(worker, endpoint, request).await?;
+    let response = cluster
+        .send_on(worker, endpoint, request, &no_limit())
+        .await?;
     let body = response.into_body().collect().await.expect("a whole body");
     Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned())
+}
+
+fn no_limit() -> AttemptLimit {
+    TimeLimits::NONE.of_attempt(None)
 }
 
 /// Runs a future as a worker would, within the test's patience.

@@ -245,6 +245,23 @@ fn an_attempt_may_have_its_own_limit() {
 }
 
 #[test]
+fn a_slow_client_does_not_use_up_the_limit_of_an_attempt() {
+    let backend = Backend::start();
+    let limit = Duration::from_millis(50);
+    let gateway = Gateway::start(
+        &[retrying(1, &[RetryTrigger::Reset], Some(limit))],
+        &[backend.address],
+    );
+    let mut client = gateway.connect();
+    client.send("POST /slow HTTP/1.1\r\nhost: test\r\ncontent-length: 9\r\n\r\nhalf ");
+    // The time itself is what is tried: the limit would pass in it more than twice.
+    std::thread::sleep(limit * 3);
+    client.send("more");
+    assert_eq!(client.read().told(), (200, "9"));
+    assert_eq!(gateway.log(1)[0]["attempts"], 1);
+}
+
+#[test]
 fn retries_stop_where_the_breaker_says() {
     let backend = Backend::start();
     let policy = ClusterPolicy {

@@ -172,4 +172,18 @@ fn a_client_that_leaves_is_noted() {
         gateway.logged(2),
         outcome(200, "DC", "downstream_remote_disconnect")
     );
+    let halves = [
+        "content-length: 9\r\n\r\nhalf",
+        "transfer-encoding: chunked\r\n\r\n4\r\nha",
+    ];
+    for (lines, half) in (3..).zip(halves) {
+        let mut client = gateway.connect();
+        client.send(format!("POST / HTTP/1.1\r\nhost: test\r\n{half}"));
+        drop(client);
+        assert_eq!(
+            gateway.logged(lines),
+            outcome(0, "DC", "downstream_remote_disconnect"),
+            "{half:?}"
+        );
+    }
 }

@@ -13,7 +13,7 @@ use weir_plan::features::timeout::ClusterTimeout;
 use weir_plan::{EndpointAddress, EndpointMap};
 
 use super::backend::Backend;
-use super::{LIMITS, Setup, addresses, get, held, on_worker, update};
+use super::{LIMITS, Setup, addresses, get, held, no_limit, on_worker, update};
 use crate::body::Body;
 use crate::upstream::SendErrorKind;
 
@@ -148,7 +148,7 @@ fn a_response_that_is_dropped_early_closes_its_connection() {
             .expect("a request");
         let response = setup
             .cluster
-            .send_on(0, &setup.endpoint(), request)
+            .send_on(0, &setup.endpoint(), request, &no_limit())
             .await
             .expect("a head");
         assert_eq!(setup.cluster.breaker.requests.get(), 1);
@@ -175,7 +175,7 @@ fn a_response_before_its_request_has_ended_closes_the_connection() {
         let request = Request::post("/early").body(body).expect("a request");
         let response = setup
             .cluster
-            .send_on(0, &setup.endpoint(), request)
+            .send_on(0, &setup.endpoint(), request, &no_limit())
             .await
             .expect("a head");
         let body = response.into_body().collect().await.expect("a body");
