@@ -141,7 +141,7 @@ impl Followed {
                     changed |= self.read_file(path, &name, trust);
                 }
                 Some(_) => return None,
-                None if self.concerns(path, watcher) => return None,
+                None if self.may_be_new(path, watcher) => return None,
                 None => {}
             }
         }
@@ -264,8 +264,13 @@ impl Followed {
             .collect()
     }
 
+    /// Whether an event at this path can mean that there is something to read.
+    pub(crate) fn concerns(&self, path: &Path, watcher: &Watcher) -> bool {
+        self.store.name_of(path).is_some() || self.may_be_new(path, watcher)
+    }
+
     /// Whether an event at this path, which is no file that is known, can mean that there is something new to read.
-    fn concerns(&self, path: &Path, watcher: &Watcher) -> bool {
+    fn may_be_new(&self, path: &Path, watcher: &Watcher) -> bool {
         let ours = self.roots.iter().any(|root| path == root.path)
             || watcher.is_watched(path)
             || self.targets.contains(path)

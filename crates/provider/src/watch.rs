@@ -1,5 +1,6 @@
 //! Reads the sources, and follows them on a thread of its own.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
@@ -118,7 +119,8 @@ impl Follower {
                 self.publish();
             }
             let patience = self.followed.patience(self.watcher.polls());
-            changed = match Burst::next(&self.received, patience) {
+            let concerns = |path: &Path| self.followed.concerns(path, &self.watcher);
+            changed = match Burst::next(&self.received, patience, concerns) {
                 Some(burst) if burst.stop => return,
                 Some(burst) => self.apply(&burst),
                 None => self.look_again(),
