@@ -3,13 +3,16 @@
 //! hyper's server is seen only here. It answers heads that it cannot read by itself (400, 414, 431, no body); those
 //! are counted and logged when it gives up the connection.
 
+mod framing;
+
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,6 +30,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::framing::Framing;
 use crate::body::{Body, BodyError};
 use crate::request;
 use crate::worker::Worker;
@@ -73,15 +77,18 @@ pub(crate) async fn serve(
             Arc::clone(&connection),
             Arc::clone(&phase),
         );
+        let requests = Cell::new(0);
         service_fn(move |request: Request<Incoming>| {
             phase.enter(BUSY);
+            requests.set(requests.get() + 1);
+            let ambiguous = phase.is_ambiguous(requests.get());
             let (worker, connection, phase) = (
                 Rc::clone(&worker),
                 Arc::clone(&connection),
                 Arc::clone(&phase),
             );
             async move {
-                let response = match ambiguous_framing(request.headers()) {
+                let response = match ambiguous.or_else(|| unknown_coding(request.headers())) {
                     Some(details) => {
                         worker.shared.downstream.cx_protocol_error.count();
                         request::refuse(&worker, &connection, request, details)
@@ -95,6 +102,7 @@ pub(crate) async fn serve(
     let io = TokioIo::new(Noticed {
         stream,
         phase: Arc::clone(&phase),
+        framing: Framing::default(),
     });
     let mut served = builder.serve_connection(io, service);
 
@@ -173,13 +181,11 @@ enum Event {
     Alarm,
 }
 
-/// Says when a request's framing could be read in two ways, where hyper lets it through.
+/// Says when a request's body is in a form that would have to be undone by somebody: in codings before `chunked`.
 ///
-/// hyper itself refuses lengths that differ or are no numbers, codings that do not end in `chunked`, codings in
-/// HTTP/1.0, folded lines and spaces before colons. Where a request has both a length and a coding, it drops the
-/// length and closes the connection after the response. What is left are codings before `chunked`, which would have
-/// to be undone by somebody.
-fn ambiguous_framing(headers: &HeaderMap) -> Option<&'static str> {
+/// Of what could be read in two ways, hyper itself refuses lengths that differ or are no numbers, codings that do not end
+/// in `chunked`, codings in HTTP/1.0, folded lines and spaces before colons; [`Framing`] finds a length beside a coding.
+fn unknown_coding(headers: &HeaderMap) -> Option<&'static str> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let only_chunked = match (codings.next(), codings.next()) {
         (None, _) => true,
@@ -229,6 +235,8 @@ const BUSY: u32 = 2;
 #[derive(Debug, Default)]
 struct Phase {
     state: AtomicU32,
+    /// The first request whose framing can be read in two ways, counted from 1; 0: none.
+    ambiguous: AtomicU64,
     /// When a limit of the response in progress passes if nothing moves. A client that takes nothing keeps its body
     /// from being polled, and so from noticing by itself.
     overdue: Mutex<Option<Instant>>,
@@ -241,6 +249,12 @@ struct Seen(u32);
 impl Phase {
     fn read(&self) -> Seen {
         Seen(self.state.load(Ordering::Relaxed))
+    }
+
+    /// Why the request of this number is not to be trusted, if it is not.
+    fn is_ambiguous(&self, request: u64) -> Option<&'static str> {
+        (self.ambiguous.load(Ordering::Relaxed) == request)
+            .then_some("http1.content_length_and_chunked_not_allowed")
     }
 
     /// When the response in progress has not moved for too long, if it does not move before.
@@ -274,10 +288,11 @@ impl Seen {
     }
 }
 
-/// A socket that notices the first byte of a request.
+/// A socket that notices the first byte of a request, and requests that can be read in two ways.
 struct Noticed {
     stream: TcpStream,
     phase: Arc<Phase>,
+    framing: Framing,
 }
 
 impl AsyncRead for Noticed {
@@ -288,8 +303,14 @@ impl AsyncRead for Noticed {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before && self.phase.read().state() == IDLE {
-            self.phase.enter(HEAD);
+        let new = &buf.filled()[before..];
+        if !new.is_empty() {
+            if self.phase.read().state() == IDLE {
+                self.phase.enter(HEAD);
+            }
+            if let Some(request) = self.framing.follow(new) {
+                self.phase.ambiguous.store(request, Ordering::Relaxed);
+            }
         }
         polled
     }

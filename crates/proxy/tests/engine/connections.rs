@@ -133,7 +133,7 @@ fn garbage_and_half_requests_disturb_nobody() {
 }
 
 #[test]
-fn framing_that_could_be_read_in_two_ways_is_refused_or_made_one() {
+fn framing_that_could_be_read_in_two_ways_is_refused() {
     let backend = Backend::start();
     let proxy = serve(options(1), &[80], &[&backend]);
     let address = address(&proxy, 80);
@@ -150,6 +150,8 @@ fn framing_that_could_be_read_in_two_ways_is_refused_or_made_one() {
         "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
         "transfer-encoding: chunked, identity",
         "transfer-encoding: chunked;q=1",
+        "content-length: 3\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 999",
     ];
     for headers in refused {
         let mut client = Client::connect(address);
@@ -172,21 +174,6 @@ fn framing_that_could_be_read_in_two_ways_is_refused_or_made_one() {
     client.send("GET /lf HTTP/1.1\nhost: test\n\nGET /next HTTP/1.1\r\nhost: test\r\n\r\n");
     assert_eq!(client.read().expect("an answer"), answer("/lf"));
     assert_eq!(client.read().expect("an answer"), answer("/next"));
-    // A length beside a coding: the coding counts, the length is dropped, and the connection ends with the response.
-    for headers in [
-        "content-length: 3\r\ntransfer-encoding: chunked",
-        "transfer-encoding: chunked\r\ncontent-length: 999",
-    ] {
-        let mut client = Client::connect(address);
-        client.send(&format!("POST /p HTTP/1.1\r\nhost: test\r\n{headers}\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n"));
-        let response = client.read().expect("an answer");
-        assert_eq!(
-            (response.body.as_str(), response.closes),
-            ("POST /p 3", true),
-            "{headers:?}"
-        );
-        assert!(client.ends(), "{headers:?}");
-    }
 }
 
 #[test]
