@@ -68,6 +68,24 @@ impl Configuration {
         found
     }
 
+    /// What the files hold that could not be taken in, in a line for people; none where everything was. Commands that
+    /// print what follows from the files say it, as nothing of that follows.
+    pub(crate) fn left_out(&self) -> Option<String> {
+        let mut errors = self
+            .loaded
+            .findings
+            .iter()
+            .filter(|it| it.severity == Severity::Error);
+        let first = findings::of_file(errors.next()?);
+        let more = match errors.count() {
+            0 => String::new(),
+            count => format!(" (and {count} more)"),
+        };
+        Some(format!(
+            "left out, as it is broken: {first}{more}; `weir check` says all that is wrong"
+        ))
+    }
+
     /// What it is made of.
     pub(crate) fn counts(&self) -> Counts {
         let all = &self.loaded.resources;

@@ -147,7 +147,8 @@ pub(crate) fn of_listen_errors(errors: &[ListenError], loaded: &Loaded) -> Vec<F
     found
 }
 
-fn of_file(finding: &weir_provider::Finding) -> Finding {
+/// A finding of a file, as one among all.
+pub(crate) fn of_file(finding: &weir_provider::Finding) -> Finding {
     let weir_provider::Finding {
         location,
         severity,

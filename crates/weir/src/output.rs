@@ -24,6 +24,11 @@ pub(crate) fn print(text: &str) -> Result<()> {
     }
 }
 
+/// Writes a line for people to standard error, beside a result.
+pub(crate) fn say(line: &str) -> Result<()> {
+    writeln!(io::stderr(), "weir: {line}").context("cannot write to standard error")
+}
+
 /// A value as YAML or JSON, with a newline at its end.
 pub(crate) fn data<T: Serialize>(value: &T, format: DataFormat) -> Result<String> {
     let mut text = match format {

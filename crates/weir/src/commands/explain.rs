@@ -1,7 +1,6 @@
 //! `weir explain`: which policy applies to a route rule, and why.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -34,12 +33,14 @@ pub(crate) fn explain(args: ExplainArgs) -> Result<ExitCode> {
         (None, None) => Question::All,
     };
     let configuration = Configuration::read(paths, reading)?;
+    if let Some(left_out) = configuration.left_out() {
+        output::say(&left_out)?;
+    }
     let router = OnceLock::new();
     let router = || router.get_or_init(|| Router::new(&configuration.resolution.plan));
     match question::answer(&question, &configuration, router, &BTreeMap::new())? {
         Answer::Nothing(reason) => {
-            writeln!(std::io::stderr(), "weir: {reason}")
-                .context("cannot write to standard error")?;
+            output::say(&reason)?;
             Ok(ExitCode::FAILURE)
         }
         Answer::Explained(explained) => {

@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::Result;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use weir_limiter::Clock;
 use weir_proxy::{Limits, Options};
 
-use crate::cli::{self, PortMapping, ResourceArgs, RunArgs};
+use crate::cli::{self, Cli, PortMapping, ResourceArgs, RunArgs};
 use crate::run::{self, Setup};
 
 /// Serves until a signal.
@@ -24,10 +26,11 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         access_log,
     } = args;
     let ResourceArgs { paths, reading } = resources;
-    let port_map = port_map
-        .into_iter()
-        .map(|PortMapping { port, local }| (port, local))
-        .collect::<BTreeMap<_, _>>();
+    let port_map = one_to_one(&port_map).unwrap_or_else(|message| {
+        Cli::command()
+            .error(ErrorKind::ArgumentConflict, message)
+            .exit()
+    });
     let proxy = Options {
         workers: workers.map_or_else(one_per_core, usize::from),
         bind,
@@ -51,4 +54,55 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
 /// The workers of a gateway that was not told how many: one for each core.
 pub(crate) fn one_per_core() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The mappings as a map. A port can be served on one local port only, and a local port can serve but one.
+fn one_to_one(mappings: &[PortMapping]) -> Result<BTreeMap<u16, u16>, String> {
+    let mut ports = BTreeMap::new();
+    let mut locals = BTreeMap::new();
+    for PortMapping { port, local } in mappings.iter().copied() {
+        if let Some(other) = ports.insert(port, local).filter(|it| *it != local) {
+            return Err(format!(
+                "--port-map {port}={other} and {port}={local} map one port twice: leave one of them out"
+            ));
+        }
+        // 0 is another port each time.
+        let taken = locals.insert(local, port).filter(|it| *it != port);
+        if let Some(other) = taken.filter(|_| local != 0) {
+            return Err(format!(
+                "--port-map {other}={local} and {port}={local} map two ports to one: choose another for one of them"
+            ));
+        }
+    }
+    Ok(ports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mappings_that_contradict_each_other_are_refused() {
+        let cases = [
+            (&["80=8080", "81=8081"][..], Ok(2)),
+            (&["80=8080", "80=8080"], Ok(1)),
+            (&["80=0", "81=0"], Ok(2)),
+            (&["80=8080", "8080=80"], Ok(2)),
+            (
+                &["80=8080", "80=8081"],
+                Err("--port-map 80=8080 and 80=8081 map one port twice: leave one of them out"),
+            ),
+            (
+                &["80=8080", "81=8080"],
+                Err(
+                    "--port-map 80=8080 and 81=8080 map two ports to one: choose another for one of them",
+                ),
+            ),
+        ];
+        for (texts, expected) in cases {
+            let mappings: Vec<PortMapping> = texts.iter().map(|it| it.parse().unwrap()).collect();
+            let found = one_to_one(&mappings).map(|it| it.len());
+            assert_eq!(found, expected.map_err(str::to_owned), "{texts:?}");
+        }
+    }
 }

@@ -18,6 +18,9 @@ pub(crate) fn translate(args: TranslateArgs) -> Result<ExitCode> {
         output: format,
     } = args;
     let configuration = Configuration::read(&paths, reading)?;
+    if let Some(left_out) = configuration.left_out() {
+        output::say(&left_out)?;
+    }
     output::print(&match to {
         Translation::Plan => output::data(&PlanView::of(&configuration), format)?,
         Translation::Status => output::data(&configuration.resolution.statuses, format)?,

@@ -74,6 +74,30 @@ fn what_cannot_be_read_is_no_finding() {
 }
 
 #[test]
+fn what_is_broken_is_not_left_out_in_silence() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken = dir.path().join("broken.yaml");
+    std::fs::write(&broken, "a: [").unwrap();
+    let (clean, broken) = (format!("{INPUT}/clean"), broken.to_str().unwrap());
+    for command in [
+        &["translate", &clean, broken, "--to", "plan"][..],
+        &["explain", &clean, broken],
+        &["explain", "no-such-route", &clean, broken],
+    ] {
+        let output = output(command);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            message.starts_with(&format!(
+                "weir: left out, as it is broken: {broken}:1: error[syntax]: "
+            )) && message.contains("`weir check`"),
+            "{command:?}: {message}"
+        );
+    }
+    let output = output(&["translate", &clean, "--to", "plan"]);
+    assert!(output.stderr.is_empty(), "all of it was taken in");
+}
+
+#[test]
 fn nothing_at_all_is_a_warning() {
     let dir = tempfile::tempdir().unwrap();
     let check = output(&["check", dir.path().to_str().unwrap()]);

@@ -277,6 +277,8 @@ fn wrong_usage_is_said() {
     for args in [
         &["run"][..],
         &["run", ".", "--port-map", "80"],
+        &["run", ".", "--port-map", "80=8080,80=8081"],
+        &["run", ".", "--port-map", "80=8080,81=8080"],
         &["run", ".", "--backend", "shop"],
         &["run", ".", "--workers", "0"],
         &["run", ".", "--drain-timeout", "30"],
