@@ -203,12 +203,19 @@ impl Proxy {
             let address = SocketAddr::new(self.bind, local);
             match listener::bind(number, address) {
                 Ok(port) => drop(applied.ports.insert(number, port)),
-                Err(error) => errors.push(ListenError {
-                    port: number,
-                    address,
-                    listeners: listeners.iter().map(|it| it.name.clone()).collect(),
-                    message: cannot_listen(number, address, &error),
-                }),
+                Err(error) => {
+                    let ours = applied
+                        .ports
+                        .iter()
+                        .find(|(_, (port, _))| port.address == address)
+                        .map(|(other, _)| *other);
+                    errors.push(ListenError {
+                        port: number,
+                        address,
+                        listeners: listeners.iter().map(|it| it.name.clone()).collect(),
+                        message: cannot_listen(number, address, ours, &error),
+                    });
+                }
             }
         }
         self.announce(&applied);
@@ -301,10 +308,14 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// What is wrong with a port, and the way out.
-fn cannot_listen(number: u16, address: SocketAddr, error: &io::Error) -> String {
+/// What is wrong with a port, and the way out. `ours` is the port of the plan that is served at the address already.
+fn cannot_listen(number: u16, address: SocketAddr, ours: Option<u16>, error: &io::Error) -> String {
     let local = address.port();
-    if error.kind() == io::ErrorKind::AddrInUse {
+    if let Some(ours) = ours {
+        format!(
+            "port {local} serves port {ours} of the Gateways already; move this listener with --port-map {number}=PORT"
+        )
+    } else if error.kind() == io::ErrorKind::AddrInUse {
         format!(
             "port {local} is in use by another process; stop it, or move the listener with --port-map {number}=PORT"
         )

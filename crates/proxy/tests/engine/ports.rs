@@ -107,6 +107,25 @@ fn a_port_in_use_is_named_with_the_way_out() {
 }
 
 #[test]
+fn a_port_that_another_one_was_mapped_to_is_not_blamed_on_others() {
+    let backend = Backend::start();
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let local = free.local_addr().expect("bound").port();
+    drop(free);
+    let mut mapped = options(1);
+    mapped.port_map.insert(1, local);
+    let proxy = Proxy::start(mapped).expect("started");
+    let errors = proxy.apply(&plan(&[1, local], BREAKER), &endpoints(&[&backend]));
+    let messages: Vec<_> = errors.iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [format!(
+            "port {local} serves port 1 of the Gateways already; move this listener with --port-map {local}=PORT"
+        )]
+    );
+}
+
+#[test]
 fn two_proxies_do_not_share_a_port() {
     let backend = Backend::start();
     let one = serve(options(2), &[80], &[&backend]);

@@ -405,15 +405,17 @@ impl Attachment {
         } else if !self.selected {
             ("NoMatchingParent", no_such_section(parent))
         } else if self.allowed.is_empty() {
-            let message = format!(
+            let mut message = format!(
                 "no listener of {} {} allows {kind}s of this namespace",
                 parent.kind, parent.name
             );
+            // Nobody should go and look for a listener that would take it.
+            if !serves(kind) {
+                message = format!("{message}, and {}", not_served(kind));
+            }
             ("NotAllowedByListeners", message)
         } else if !serves(kind) {
-            let message =
-                format!("this version of Weir does not serve {kind}; it serves HTTPRoute");
-            ("UnsupportedValue", message)
+            ("UnsupportedValue", not_served(kind))
         } else if self.carried.is_empty() {
             (
                 "NoMatchingListenerHostname",
@@ -432,6 +434,10 @@ impl Attachment {
         };
         Some(Refusal { reason, message })
     }
+}
+
+fn not_served(kind: RouteKind) -> String {
+    format!("this version of Weir does not serve {kind}; it serves HTTPRoute")
 }
 
 fn no_such_section(parent: ParentRef<'_>) -> String {

@@ -133,6 +133,29 @@ fn a_route_is_told_why_a_parent_does_not_take_it() {
 }
 
 #[test]
+fn a_kind_that_is_not_served_is_said_where_no_listener_would_take_it() {
+    let mut it = route("r", json!([{"backendRefs": [{"name": "s", "port": 80}]}]));
+    it["kind"] = json!("TLSRoute");
+    it["spec"]["hostnames"] = json!(["a.example.com"]);
+    it["spec"]["parentRefs"] = json!([{"name": "edge"}]);
+    let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
+    let resolution = resolved(&[gateway("edge", listeners), it]);
+    let messages: Vec<_> = resolution
+        .diagnostics
+        .iter()
+        .filter(|it| it.id == "not-accepted")
+        .map(|it| it.message.as_str())
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            "no listener of Gateway edge allows TLSRoutes of this namespace, and this version of Weir does not serve \
+          TLSRoute; it serves HTTPRoute"
+        ]
+    );
+}
+
+#[test]
 fn parents_that_are_not_ours_get_no_status() {
     let mut it = route("r", json!([{}]));
     it["spec"]["parentRefs"] = json!([{"name": "gone"}, {"kind": "Service", "group": "", "name": "s"}, {"name": "foreign"}]);
