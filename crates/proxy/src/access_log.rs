@@ -1,7 +1,8 @@
 //! The access log: one JSON object per request and line, written by a thread of its own.
 //!
 //! Workers write lines into a buffer each. The writer empties them a hundred times a second at most. Lines that find
-//! their buffer full are dropped and counted: a slow disk or pipe never holds a request up.
+//! their buffer full, or cannot be written, are dropped and counted: a slow or full disk or pipe never holds a request
+//! up, nor the end of the process.
 
 mod line;
 
@@ -9,7 +10,6 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -22,11 +22,13 @@ const BUFFER: usize = 1 << 20;
 /// How long the writer rests after writing, so that lines are written together.
 const REST: Duration = Duration::from_millis(10);
 
-/// Where requests are logged. Dropping it writes what is left.
+/// How long the last lines may take to be written.
+const LAST: Duration = Duration::from_secs(2);
+
+/// Where requests are logged. Dropping it writes what is left, if that can be written.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     buffers: Option<Arc<Buffers>>,
-    writer: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,8 @@ enum Wake {
     Nothing,
     Lines,
     End,
+    /// To whoever ended it: all is written.
+    Written,
 }
 
 impl AccessLog {
@@ -55,10 +59,7 @@ impl AccessLog {
     pub(crate) fn open(target: &AccessLogTarget, workers: usize) -> std::io::Result<Self> {
         let sink: Box<dyn Write + Send> = match target {
             AccessLogTarget::Off => {
-                return Ok(Self {
-                    buffers: None,
-                    writer: None,
-                });
+                return Ok(Self { buffers: None });
             }
             AccessLogTarget::Stdout => Box::new(std::io::stdout()),
             AccessLogTarget::File(path) => {
@@ -77,16 +78,17 @@ impl AccessLog {
             dropped: AtomicU64::new(0),
         });
         let read = Arc::clone(&buffers);
-        let writer = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("weir-access-log".to_owned())
             .spawn(move || {
-                while read.write_to(&mut sink) {
+                let mut failing = false;
+                while read.write_to(&mut sink, &mut failing) {
                     std::thread::sleep(REST);
                 }
+                read.wake(Wake::Written);
             })?;
         Ok(Self {
             buffers: Some(buffers),
-            writer: Some(writer),
         })
     }
 
@@ -119,12 +121,15 @@ impl AccessLog {
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        if let Some(buffers) = &self.buffers {
-            buffers.wake_writer(Wake::End);
-        }
-        if let Some(writer) = self.writer.take() {
-            // A panic of the writer has been reported already.
-            let _ = writer.join();
+        let Some(buffers) = &self.buffers else {
+            return;
+        };
+        buffers.wake(Wake::End);
+        let mut wake = buffers.wake.lock();
+        let unwritten = |wake: &mut Wake| *wake != Wake::Written;
+        buffers.woken.wait_while_for(&mut wake, unwritten, LAST);
+        if *wake != Wake::Written {
+            tracing::warn!("the last lines of the access log are lost: nothing takes them");
         }
     }
 }
@@ -139,20 +144,22 @@ impl Buffers {
         write(&mut buffer);
         drop(buffer);
         if self.resting.swap(false, Ordering::AcqRel) {
-            self.wake_writer(Wake::Lines);
+            self.wake(Wake::Lines);
         }
     }
 
-    fn wake_writer(&self, why: Wake) {
+    fn wake(&self, why: Wake) {
         let mut wake = self.wake.lock();
-        if *wake != Wake::End {
+        // After its end the log is not woken for lines.
+        if *wake != Wake::End || why == Wake::Written {
             *wake = why;
         }
-        self.woken.notify_one();
+        self.woken.notify_all();
     }
 
-    /// Waits for lines and writes them; false when the log has ended.
-    fn write_to(&self, sink: &mut dyn Write) -> bool {
+    /// Waits for lines and writes them; false when the log has ended. `failing`: whether the last ones could not be
+    /// written, which is reported once.
+    fn write_to(&self, sink: &mut dyn Write, failing: &mut bool) -> bool {
         let mut wake = self.wake.lock();
         self.resting.store(true, Ordering::Release);
         // A line may have come just before.
@@ -169,8 +176,21 @@ impl Buffers {
         for buffer in &self.of_workers {
             lines.clear();
             std::mem::swap(&mut lines, &mut *buffer.lock());
-            if let Err(error) = sink.write_all(&lines).and_then(|()| sink.flush()) {
-                tracing::error!(%error, "the access log cannot be written");
+            if lines.is_empty() {
+                continue;
+            }
+            match sink.write_all(&lines).and_then(|()| sink.flush()) {
+                Ok(()) if std::mem::take(failing) => {
+                    tracing::info!("the access log can be written again");
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    let lost = memchr::memchr_iter(b'\n', &lines).count() as u64;
+                    self.dropped.fetch_add(lost, Ordering::Relaxed);
+                    if !std::mem::replace(failing, true) {
+                        tracing::error!(%error, "the access log cannot be written; its lines are dropped");
+                    }
+                }
             }
         }
         goes_on
@@ -231,6 +251,43 @@ mod tests {
                 (0..500).collect::<Vec<_>>()
             );
         }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        let buffers = Buffers {
+            of_workers: [Mutex::default(), Mutex::default()].into(),
+            wake: Mutex::new(Wake::Nothing),
+            woken: Condvar::new(),
+            resting: AtomicBool::new(false),
+            dropped: AtomicU64::new(0),
+        };
+        let mut failing = false;
+        for (worker, lines) in [(0, "1\n2\n"), (1, "3\n")] {
+            buffers.append(worker, |buffer| buffer.extend_from_slice(lines.as_bytes()));
+        }
+        // A slice takes no more than it has room for.
+        assert!(buffers.write_to(&mut [0_u8; 0].as_mut_slice(), &mut failing));
+        assert_eq!(
+            (buffers.dropped.load(Ordering::Relaxed), failing),
+            (3, true)
+        );
+        buffers.append(0, |buffer| buffer.extend_from_slice(b"4\n"));
+        let mut sink = Vec::new();
+        assert!(buffers.write_to(&mut sink, &mut failing));
+        assert_eq!((sink.as_slice(), failing), (&b"4\n"[..], false));
+        assert_eq!(buffers.dropped.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn a_log_that_nothing_takes_does_not_hold_up_the_end() {
+        let sink = Sink::default();
+        let held = sink.gate.lock();
+        let log = AccessLog::writing_to(Box::new(sink.clone()), 1).unwrap();
+        append(&log, 0, b"line\n");
+        drop(log);
+        assert!(sink.written.lock().is_empty());
+        drop(held);
     }
 
     #[test]

@@ -170,6 +170,6 @@ pub const DOCS: &[MetricDoc] = &[
         "weir_access_log_dropped_total",
         "counter",
         &[],
-        "Lines of the access log that were dropped because they could not be written fast enough",
+        "Lines of the access log that were dropped because they could not be written, or not fast enough",
     ),
 ];
