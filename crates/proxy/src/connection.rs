@@ -89,10 +89,7 @@ pub(crate) async fn serve(
             );
             async move {
                 let response = match ambiguous.or_else(|| unknown_coding(request.headers())) {
-                    Some(details) => {
-                        worker.shared.downstream.cx_protocol_error.count();
-                        request::refuse(&worker, &connection, request, details)
-                    }
+                    Some(details) => request::refuse(&worker, &connection, request, details),
                     None => request::serve(&worker, &connection, request).await,
                 };
                 Ok::<_, Infallible>(response.map(|body| Timed { body, phase }))
@@ -207,7 +204,6 @@ fn ended(worker: &Worker, connection: &Arc<Connection>, error: &hyper::Error) {
         tracing::debug!(%peer, port, %error, "connection ended");
         return;
     }
-    worker.shared.downstream.cx_protocol_error.count();
     // What hyper has answered; it does not say, but always does the same.
     let status = if error.is_parse_version_h2() {
         None

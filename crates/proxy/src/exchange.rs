@@ -149,6 +149,10 @@ impl Exchange {
         if let Some(flag) = rejection.flag {
             self.flags.add(flag);
         }
+        if rejection.flag == Some(Flag::DownstreamProtocolError) {
+            // The connection ends with the answer.
+            self.shared.downstream.cx_protocol_error.count();
+        }
         self.details = rejection.details.clone();
         if let Some(failure) = rejection.transport_failure.take() {
             self.transport_failure = Some(failure);

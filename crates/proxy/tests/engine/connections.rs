@@ -188,6 +188,8 @@ fn what_could_not_be_read_is_logged_and_counted() {
     let inputs = [
         "what is this?\r\n\r\n",
         "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: x\r\nx_y: z\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n",
     ];
     for input in inputs {
         let mut client = Client::connect(address);
@@ -195,11 +197,11 @@ fn what_could_not_be_read_is_logged_and_counted() {
         assert_eq!(client.read().expect("an answer").status, 400);
         assert!(client.ends());
     }
-    wait_until("both are counted", || {
+    wait_until("all are counted", || {
         let metrics = proxy.metrics();
         metrics
             .lines()
-            .any(|line| line.contains("protocol_error") && line.ends_with(" 2"))
+            .any(|line| line.contains("protocol_error") && line.ends_with(" 4"))
     });
     drop(proxy);
     let log = std::fs::read_to_string(log).expect("the log");
