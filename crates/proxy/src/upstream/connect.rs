@@ -196,7 +196,7 @@ fn next_look(
 }
 
 impl ClusterState {
-    /// What becomes of a connection whose response has ended: the next request's, or closed.
+    /// What becomes of a connection whose response has ended, or whose request was refused: the next request's, or closed.
     pub(super) fn release(self: &Arc<Self>, endpoint: &Arc<EndpointState>, mut channel: Channel) {
         let policy = self.policy();
         if policy
@@ -219,7 +219,7 @@ impl ClusterState {
             self.give_back(endpoint, channel);
             return;
         }
-        // The last byte was seen before its driver, on another worker, is done with it; or the connection is closing.
+        // It is new; or the last byte was seen before its driver, on another worker, is done with it; or it is closing.
         let (cluster, endpoint) = (Arc::clone(self), Arc::clone(endpoint));
         if let Ok(runtime) = tokio::runtime::Handle::try_current()
             && !channel.sender.is_closed()

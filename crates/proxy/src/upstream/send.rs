@@ -86,7 +86,8 @@ impl ClusterState {
             let max = self.policy().circuit_breaker.max_parallel_requests;
             let Some(permit) = Permit::take(&self.breaker.requests, max) else {
                 self.stats.rq_active_overflow.count();
-                self.give_back(endpoint, channel);
+                // A new one may not be ready yet.
+                self.release(endpoint, channel);
                 return Err(SendError {
                     kind: SendErrorKind::Overflow,
                     request: Some(request),

@@ -34,6 +34,25 @@ fn a_connection_that_the_endpoint_closes_leaves_the_pool() {
 }
 
 #[test]
+fn a_connection_made_for_a_request_that_is_refused_serves_the_next() {
+    let backend = Backend::start();
+    let setup = Setup::of(
+        &[&backend],
+        CircuitBreaker {
+            max_parallel_requests: 0,
+            ..LIMITS
+        },
+    );
+    on_worker(async {
+        for _ in 0..20 {
+            assert_eq!(setup.get("/x").await, Err(SendErrorKind::Overflow));
+        }
+    });
+    // One that is not ready yet when the second request comes, and one for that.
+    assert!(setup.cluster.stats.cx_total.get() <= 2);
+}
+
+#[test]
 fn failures_say_what_happened() {
     let backend = Backend::start();
     let setup = Setup::of(&[&backend], LIMITS);
