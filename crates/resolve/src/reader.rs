@@ -353,7 +353,7 @@ impl Reader {
     }
 
     fn strict<T: DeserializeOwned>(&mut self, value: &Value, at: &FieldPath) -> Option<T> {
-        let (result, unknown) = strict::read(value, at);
+        let (result, unknown) = strict::read_all(value, at);
         for field in unknown {
             // Every object has these two; types that are one kind only do not mention them.
             if !(at.as_str().is_empty() && matches!(field.at.as_str(), "apiVersion" | "kind")) {
@@ -362,8 +362,14 @@ impl Reader {
         }
         match result {
             Ok(it) => Some(it),
-            Err(strict::Mismatch { at, message }) => {
-                self.found.error(&self.object, at, "wrong-type", message);
+            Err(mismatches) => {
+                for mismatch in mismatches {
+                    let (at, id, message) = match mismatch.missing() {
+                        Some(at) => (at, "missing-field", "Required value".to_owned()),
+                        None => (mismatch.at, "wrong-type", mismatch.message),
+                    };
+                    self.found.error(&self.object, at, id, message);
+                }
                 None
             }
         }

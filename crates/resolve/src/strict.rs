@@ -14,6 +14,9 @@ use serde_json::{Error, Map, Value};
 
 use crate::diagnostics::{FieldPath, MAX_FINDINGS_OF_AN_OBJECT};
 
+/// How often a value that does not fit is read for one more place where it does not.
+const ROUNDS: usize = 20;
+
 /// A field that the type does not have.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct UnknownField {
@@ -34,6 +37,14 @@ pub(crate) struct Mismatch {
     pub(crate) message: String,
 }
 
+impl Mismatch {
+    /// The field that is not there, where that is what is wrong.
+    pub(crate) fn missing(&self) -> Option<FieldPath> {
+        let name = self.message.strip_prefix("missing field `")?;
+        Some(self.at.child(name.strip_suffix('`')?))
+    }
+}
+
 /// Reads `value`, which stands at `at` in its object. Unknown fields are skipped and listed.
 ///
 /// # Errors
@@ -42,14 +53,68 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(
     value: &'a Value,
     at: &FieldPath,
 ) -> (Result<T, Mismatch>, Vec<UnknownField>) {
-    let found = Found::default();
+    read_without(value, at, Vec::new())
+}
+
+/// As [`read`], with every place where the value does not fit, up to a bound: what does not fit is left out, and the
+/// rest read again.
+///
+/// # Errors
+/// The places where the value does not fit, in the order of reading.
+pub(crate) fn read_all<'a, T: Deserialize<'a>>(
+    value: &'a Value,
+    at: &FieldPath,
+) -> (Result<T, Vec<Mismatch>>, Vec<UnknownField>) {
+    let mut mismatches: Vec<Mismatch> = Vec::new();
+    let mut unknown: Vec<UnknownField> = Vec::new();
+    let mut left_out: Vec<FieldPath> = Vec::new();
+    for _ in 0..ROUNDS {
+        let (result, seen) = read_without::<T>(value, at, left_out.clone());
+        for field in seen {
+            if !unknown.iter().any(|it| it.at == field.at) {
+                unknown.push(field);
+            }
+        }
+        let mismatch = match result {
+            Ok(it) if mismatches.is_empty() => return (Ok(it), unknown),
+            Ok(_) => break,
+            Err(mismatch) => mismatch,
+        };
+        let place = mismatch.at.clone();
+        let was_left_out = mismatch.missing().is_some_and(|it| left_out.contains(&it));
+        if !was_left_out {
+            mismatches.push(mismatch);
+        }
+        if place == *at {
+            break;
+        }
+        left_out.push(place);
+    }
+    (Err(mismatches), unknown)
+}
+
+/// Reads `value` as though some places in it were absent.
+fn read_without<'a, T: Deserialize<'a>>(
+    value: &'a Value,
+    at: &FieldPath,
+    left_out: Vec<FieldPath>,
+) -> (Result<T, Mismatch>, Vec<UnknownField>) {
+    let found = Found {
+        left_out,
+        unknown: RefCell::default(),
+        failed: RefCell::default(),
+    };
     let place = Place {
         value,
         path: Path::Root(at),
         found: &found,
     };
     let result = T::deserialize(place);
-    let Found { unknown, failed } = found;
+    let Found {
+        left_out: _,
+        unknown,
+        failed,
+    } = found;
     let result = result.map_err(|error| Mismatch {
         at: failed.into_inner().unwrap_or_else(|| at.clone()),
         message: error.to_string(),
@@ -57,9 +122,9 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(
     (result, unknown.into_inner())
 }
 
-/// What was found on the way.
-#[derive(Default)]
+/// What is left out, and what was found on the way.
 struct Found {
+    left_out: Vec<FieldPath>,
     unknown: RefCell<Vec<UnknownField>>,
     failed: RefCell<Option<FieldPath>>,
 }
@@ -79,6 +144,12 @@ impl Path<'_> {
             Self::Field(parent, name) => parent.spell().child(name),
             Self::Item(parent, index) => parent.spell().index(*index),
         }
+    }
+}
+
+impl Found {
+    fn leaves_out(&self, path: &Path<'_>) -> bool {
+        !self.left_out.is_empty() && self.left_out.contains(&path.spell())
     }
 }
 
@@ -187,11 +258,16 @@ impl<'a> SeqAccess<'a> for Items<'a, '_> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Error> {
-        let Some(value) = self.items.next() else {
-            return Ok(None);
+        let (value, path) = loop {
+            let Some(value) = self.items.next() else {
+                return Ok(None);
+            };
+            let path = Path::Item(&self.place.path, self.index);
+            self.index += 1;
+            if !self.place.found.leaves_out(&path) {
+                break (value, path);
+            }
         };
-        let path = Path::Item(&self.place.path, self.index);
-        self.index += 1;
         seed.deserialize(Place {
             value,
             path,
@@ -230,6 +306,10 @@ impl<'a, 'p> Entries<'a, 'p> {
     /// The next entry that the type is to see.
     fn advance(&mut self) -> Option<(&'a str, &'a Value)> {
         for (name, value) in self.entries.by_ref() {
+            let path = Path::Field(&self.place.path, name);
+            if self.place.found.leaves_out(&path) {
+                continue;
+            }
             let Some(known) = self.known else {
                 return Some((name, value));
             };
@@ -277,114 +357,4 @@ impl<'a> MapAccess<'a> for Entries<'a, '_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use serde_json::json;
-
-    use super::*;
-
-    #[derive(Debug, PartialEq, serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Outer {
-        name: String,
-        #[serde(default)]
-        inner_list: Vec<Inner>,
-        labels: Option<BTreeMap<String, String>>,
-    }
-
-    #[derive(Debug, PartialEq, serde::Deserialize)]
-    struct Inner {
-        port: Option<u16>,
-        kind: Option<Kind>,
-    }
-
-    #[derive(Debug, PartialEq, serde::Deserialize)]
-    enum Kind {
-        A,
-        B,
-    }
-
-    #[test]
-    fn says_where_a_value_does_not_fit() {
-        let cases = [
-            (json!({"name": "x"}), "", ""),
-            (
-                json!({"name": "x", "innerList": null, "labels": {"a": "b"}}),
-                "",
-                "",
-            ),
-            (json!({}), "spec", "missing field `name`"),
-            (json!({"name": null}), "spec", "missing field `name`"),
-            (
-                json!({"name": 1}),
-                "spec.name",
-                "invalid type: integer `1`, expected a string",
-            ),
-            (
-                json!([]),
-                "spec",
-                "invalid type: sequence, expected struct Outer",
-            ),
-            (
-                json!({"name": "x", "innerList": [{}, {"port": "80"}]}),
-                "spec.innerList[1].port",
-                "expected u16",
-            ),
-            (
-                json!({"name": "x", "innerList": [{"port": 65536}]}),
-                "spec.innerList[0].port",
-                "65536",
-            ),
-            (
-                json!({"name": "x", "innerList": [{"kind": "C"}]}),
-                "spec.innerList[0].kind",
-                "`A` or `B`",
-            ),
-            (
-                json!({"name": "x", "labels": {"a.b/c": true}}),
-                "spec.labels.a.b/c",
-                "expected a string",
-            ),
-        ];
-        for (value, at, message) in cases {
-            let (result, unknown) = read::<Outer>(&value, &FieldPath::new("spec"));
-            assert_eq!(unknown, [], "{value}");
-            match result {
-                Ok(_) => assert_eq!(at, "", "{value}"),
-                Err(mismatch) => {
-                    assert_eq!(mismatch.at.as_str(), at, "{value}");
-                    assert!(
-                        mismatch.message.contains(message),
-                        "{value}: {}",
-                        mismatch.message
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn unknown_fields_are_listed_with_those_that_are_known() {
-        let value = json!({"name": "x", "nam": null, "innerList": [{"prot": 1, "port": 2}], "labels": {"any": "thing"}});
-        let (result, unknown) = read::<Outer>(&value, &FieldPath::default());
-        assert_eq!(
-            result.unwrap().inner_list,
-            [Inner {
-                port: Some(2),
-                kind: None
-            }]
-        );
-        let places: Vec<_> = unknown
-            .iter()
-            .map(|it| (it.at.as_str(), it.known))
-            .collect();
-        assert_eq!(
-            places,
-            [
-                ("innerList[0].prot", &["port", "kind"][..]),
-                ("nam", &["name", "innerList", "labels"][..])
-            ]
-        );
-    }
-}
+mod tests;

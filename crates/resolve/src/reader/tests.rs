@@ -94,6 +94,18 @@ fn says_what_is_wrong_and_where() {
             ],
         ),
         (
+            route(
+                json!({"parentRefs": {"name": "edge"}, "hostnames": "a.b", "rules": [{"backendRefs": [{"port": 80}, {"nam": "s"}]}]}),
+            ),
+            &[
+                "missing-field spec.rules[0].backendRefs[0].name: Required value",
+                "missing-field spec.rules[0].backendRefs[1].name: Required value",
+                "unknown-field spec.rules[0].backendRefs[1].nam: unknown field \"nam\": did you mean \"name\"?",
+                "wrong-type spec.hostnames: invalid type: string \"a.b\", expected a sequence",
+                "wrong-type spec.parentRefs: invalid type: map, expected a sequence",
+            ],
+        ),
+        (
             rule(json!({"backendRefs": [{"name": "s", "port": 70000, "weight": -1}]})),
             &[
                 "not-admitted spec.rules[0].backendRefs[0].port: Invalid value: 70000: spec.rules[0].backendRefs[0].port in body should be less than or equal to 65535",
