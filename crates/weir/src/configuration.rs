@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use weir_plan::EndpointMap;
 use weir_provider::Loaded;
-use weir_resolve::{Context, FieldPath, Memo, Resolution, Resources, Severity};
+use weir_resolve::{Context, FieldPath, Memo, Resolution, Resources, Severity, Statuses};
 
 use crate::cli::{self, ReadingArgs};
 use crate::findings::{self, Finding};
@@ -64,7 +64,7 @@ impl Configuration {
         } = self;
         let mut found = findings::collect(loaded, &resolution.diagnostics, &resolution.statuses);
         found.extend(overrides::findings(overrides, &loaded.resources));
-        found.extend(nothing_served(&loaded.resources));
+        found.extend(nothing_served(&loaded.resources, &resolution.statuses));
         found
     }
 
@@ -108,13 +108,21 @@ pub(crate) struct Counts {
     pub(crate) policies: usize,
 }
 
-fn nothing_served(resources: &Resources) -> Option<Finding> {
-    resources.gateways.is_empty().then(|| Finding {
+fn nothing_served(resources: &Resources, statuses: &Statuses) -> Option<Finding> {
+    let message = if resources.gateways.is_empty() {
+        "there is no Gateway, so nothing is served; `weir quickstart --dir DIR` writes an example"
+    } else if statuses.gateways.is_empty() {
+        "no Gateway has a GatewayClass of the controller that --controller-name names, so nothing is served; leave the \
+         flag out to serve every class"
+    } else {
+        return None;
+    };
+    Some(Finding {
         location: None,
         severity: Severity::Warning,
         id: "nothing-served".into(),
         object: None,
         field: FieldPath::default(),
-        message: "there is no Gateway, so nothing is served; `weir quickstart --dir DIR` writes an example".to_owned(),
+        message: message.to_owned(),
     })
 }

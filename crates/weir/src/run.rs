@@ -2,6 +2,7 @@
 //!
 //! Files -> the follower (resolves) -> the proxy; the admin API looks on.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -133,6 +134,7 @@ impl Gateway {
             ),
             None => None,
         };
+        let port_map = proxy.port_map.clone();
         let proxy = Arc::new(Proxy::start(proxy)?);
         if let (Some(listener), Some(address)) = (admin_listener, admin) {
             let state = AdminState {
@@ -162,6 +164,7 @@ impl Gateway {
         let first = Arc::clone(&loaded.borrow_and_update());
         follower.apply(first);
         refuse_to_serve_nothing(in_force.borrow().as_deref())?;
+        warn_of_idle_mappings(&port_map, in_force.borrow().as_deref());
         spawn("weir-follow", follower.follow(loaded, draining.clone()))?;
         Ok(Self {
             proxy,
@@ -211,6 +214,22 @@ fn refuse_to_serve_nothing(in_force: Option<&InForce>) -> Result<()> {
         bail!("{}", errors.collect::<Vec<_>>().join("; "));
     }
     Ok(())
+}
+
+/// A mapping of a port that no listener has may be meant for one to come, or be misspelt.
+fn warn_of_idle_mappings(port_map: &BTreeMap<u16, u16>, in_force: Option<&InForce>) {
+    let Some(in_force) = in_force else {
+        return;
+    };
+    let listeners = &in_force.configuration.resolution.plan.listeners;
+    let idle = port_map
+        .iter()
+        .filter(|(port, _)| listeners.iter().all(|it| it.port != **port));
+    for (port, local) in idle {
+        warn!(
+            "--port-map {port}={local} has no effect yet: no listener that is served has the port {port}"
+        );
+    }
 }
 
 fn source_name(source: &Source) -> String {

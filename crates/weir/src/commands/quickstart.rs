@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 use weir_limiter::Clock;
@@ -56,6 +56,7 @@ pub(crate) fn quickstart(args: QuickstartArgs) -> Result<ExitCode> {
         admin,
         access_log,
     } = args;
+    refuse_port_in_use(port)?;
     let folder = Folder::open(dir)?;
     let kept = write_missing(folder.path())?;
     let backends = SERVICES
@@ -87,6 +88,18 @@ pub(crate) fn quickstart(args: QuickstartArgs) -> Result<ExitCode> {
         output::print(&guide(gateway, folder.path(), &kept, &backends))
     });
     outcome.context("the quickstart could not start; --port and --admin move it to other ports")
+}
+
+/// Says it in terms of the flags that there are here, before anything is written.
+fn refuse_port_in_use(port: u16) -> Result<()> {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => bail!(
+            "port {port} is in use, perhaps by another Weir; stop what listens there, or choose other ports with --port \
+             PORT and --admin ADDR:PORT"
+        ),
+        // Whatever else is wrong shows when the gateway binds it.
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// The folder that is served. A temporary one is removed at the end.

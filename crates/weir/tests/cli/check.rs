@@ -110,6 +110,18 @@ fn nothing_at_all_is_a_warning() {
 }
 
 #[test]
+fn a_controller_that_has_no_gateway_is_a_warning() {
+    let path = format!("{INPUT}/clean");
+    let check = output(&["check", &path, "--controller-name", "example.com/misspelt"]);
+    assert_eq!(check.status.code(), Some(0));
+    let printed = text(&check);
+    assert!(
+        printed.contains("warning[nothing-served]") && printed.contains("--controller-name"),
+        "{printed}"
+    );
+}
+
+#[test]
 fn seed_examples_are_understood() {
     for example in ["1-targeting", "2-precedence", "4-merging"] {
         let check = output(&[

@@ -194,6 +194,10 @@ fn a_port_in_use_is_said_with_the_way_out() {
             message.contains("--port") && message.contains("--admin"),
             "{message}"
         );
+        assert!(
+            !message.contains("--port-map"),
+            "it has no such flag: {message}"
+        );
     }
 }
 

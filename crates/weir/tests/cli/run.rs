@@ -219,6 +219,7 @@ fn a_listener_comes_and_goes() {
     let site = Site::new();
     let weir = site.run_with(&["--port-map", "8081=0"]);
     weir.listening(8080);
+    weir.wait_for_log("--port-map 8081=0 has no effect yet");
     let second = "  - {name: other, protocol: HTTP, port: 8081}\n";
     site.write("gateway.yaml", &format!("{GATEWAY}{second}"));
     let address = weir.listening(8081);
