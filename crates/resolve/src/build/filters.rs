@@ -181,6 +181,12 @@ fn header_name(name: &str) -> Result<HeaderName, Invalid> {
         let message = "header host cannot be changed by a header modifier; use a URLRewrite filter with hostname";
         return Err(Invalid::value(message.to_owned()));
     }
+    // Whoever sets one of these makes the next message on the connection begin where it does not.
+    if read == http::header::CONTENT_LENGTH || read == http::header::TRANSFER_ENCODING {
+        return Err(Invalid::value(format!(
+            "header {read} cannot be changed by a header modifier; it follows from the body"
+        )));
+    }
     Ok(read)
 }
 

@@ -220,6 +220,28 @@ fn a_rule_that_cannot_be_served_as_written_answers_500_or_is_left_out() {
 }
 
 #[test]
+fn headers_that_say_how_long_a_message_is_cannot_be_changed() {
+    for (filter, field) in [
+        ("RequestHeaderModifier", "requestHeaderModifier"),
+        ("ResponseHeaderModifier", "responseHeaderModifier"),
+    ] {
+        for changes in [
+            json!({"set": [{"name": "Content-Length", "value": "5"}]}),
+            json!({"add": [{"name": "transfer-encoding", "value": "chunked"}]}),
+            json!({"remove": ["content-length"]}),
+        ] {
+            let rule = json!({
+                "filters": [{"type": filter, field: changes}],
+                "backendRefs": [to_service("s")],
+            });
+            let resolution = resolved(&[edge(), service("s"), route("r", json!([rule]))]);
+            assert!(table(&resolution.plan)[0].ends_with(" respond 500"));
+            assert_eq!(found(&resolution), ["spec.rules[0] invalid-rule"]);
+        }
+    }
+}
+
+#[test]
 fn what_is_served_without_a_setting_says_so() {
     let mirror =
         json!([{"type": "RequestMirror", "requestMirror": {"backendRef": to_service("s")}}]);
