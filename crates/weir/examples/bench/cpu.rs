@@ -12,8 +12,8 @@ use anyhow::{Context, Result, ensure};
 use crate::process::{Process, free_port, on_core, pinned, start, weir};
 use crate::{backend, folder};
 
-const ROUNDS: usize = 7;
-const SECONDS: u32 = 4;
+const ROUNDS: usize = 5;
+const SECONDS: u32 = 3;
 const CONNECTIONS: u32 = 64;
 
 pub(crate) fn measure(binary: &Path, other: Option<&Path>) -> Result<()> {
@@ -136,7 +136,7 @@ fn run_wrk(
         ])
         .args([
             "-H",
-            &format!("host: {host}"),
+            &format!("Host: {host}"),
             &format!("http://{}/", process.address),
         ])
         .output()?;
