@@ -224,8 +224,11 @@ fn log(previous: Option<&InForce>, new: &InForce) {
             apply_ms = millis(new.apply_time),
             "configuration in force"
         );
-    } else {
+    } else if previous.map(|it| findings::count(it.findings())) == Some((errors, warnings)) {
         debug!(hash = %new.hash, sequence = new.sequence, errors, warnings, missing, "the files changed, what is in force did not");
+    } else {
+        // Whoever saw an error is to see that it is mended, also where the last good version is what was meant.
+        info!(hash = %new.hash, sequence = new.sequence, errors, warnings, missing, "the files changed, what is in force did not");
     }
     let nothing = BTreeMap::new();
     log_addresses(
@@ -282,9 +285,10 @@ fn log_findings(previous: Option<&InForce>, new: &InForce) {
             location.as_ref().map(|it| it.line),
         );
         let object = object.as_ref().map(tracing::field::display);
+        let field = Some(field.as_str()).filter(|it| !it.is_empty());
         match severity {
-            Severity::Error => error!(file, line, object, %field, %id, "{message}"),
-            Severity::Warning => warn!(file, line, object, %field, %id, "{message}"),
+            Severity::Error => error!(file, line, object, field, %id, "{message}"),
+            Severity::Warning => warn!(file, line, object, field, %id, "{message}"),
         }
     }
     if found.len() > LOGGED_FINDINGS {

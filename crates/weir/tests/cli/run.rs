@@ -175,6 +175,11 @@ fn what_breaks_keeps_its_last_good_version() {
         .iter()
         .any(|line| line.contains("\"level\":\"ERROR\"") && line.contains("route.yaml"));
     assert!(logged, "{:#?}", weir.log());
+    site.write("route.yaml", &route("1"));
+    eventually("the log says that it is mended", || {
+        let mut lines = weir.log().into_iter();
+        lines.find(|it| it.contains("what is in force did not") && it.contains("\"errors\":0"))
+    });
     site.write("route.yaml", &route("3"));
     wait_for_version(address, "3");
     assert_eq!(weir.api("/api/findings").json()["errors"], 0);
