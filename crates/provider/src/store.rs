@@ -364,7 +364,13 @@ impl<'f> Gathered<'f> {
             } else {
                 ""
             };
-            let (location, message) = (place.location(field.as_str()), format!("{message}{kept}"));
+            let location = place.location(field.as_str());
+            // An API server's sentences may end in a full stop, after which nothing goes on.
+            let message = if kept.is_empty() {
+                message
+            } else {
+                format!("{}{kept}", message.trim_end_matches('.'))
+            };
             let object = Some(object).filter(|it| !it.kind.is_empty());
             self.findings.push(Finding {
                 location,

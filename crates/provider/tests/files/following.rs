@@ -254,6 +254,27 @@ fn a_refused_object_keeps_its_last_good_version() {
 }
 
 #[test]
+fn what_stays_in_force_is_said_in_one_sentence() {
+    let policy = |abort: &str| {
+        format!(
+            "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: BackendTrafficPolicy\nmetadata: {{name: p}}\nspec:\n  \
+             targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: a}}]\n  \
+             faultInjection: {{abort: {{{abort}}}}}\n"
+        )
+    };
+    let folder = folder(&[("p.yaml", &policy("httpStatus: 418"))]);
+    let path = folder.path();
+    let mut following = Following::of(path);
+
+    put(path, "p.yaml", policy("percentage: 100"));
+    let loaded = following.until("the finding", |it| !it.findings.is_empty());
+    assert_eq!(
+        loaded.findings[0].message,
+        "httpStatus and grpcStatus are set at least one; its last good version stays in force"
+    );
+}
+
+#[test]
 fn what_was_missing_at_the_start_is_missing_until_it_is_good() {
     let folder = folder(&[("a.yaml", "a: ["), ("b.yaml", &route("b", "Not A Host"))]);
     let path = folder.path();
