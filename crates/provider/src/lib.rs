@@ -22,7 +22,7 @@ use serde::Serialize;
 use weir_resolve::{Diagnostic, FieldPath, ObjectRef, Resources, Severity};
 
 use places::Places;
-pub use sources::MAX_FILE_BYTES;
+pub use sources::{MAX_FILE_BYTES, is_hidden, is_read};
 pub use watch::{Watch, read};
 
 /// Where resources are read from.

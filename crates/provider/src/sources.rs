@@ -122,8 +122,8 @@ impl Listing {
     }
 }
 
-/// Whether a file in a folder is read.
-pub(crate) fn is_read(path: &Path) -> bool {
+/// Whether a file in a folder is read, by its name: `*.yaml`, `*.yml`, `*.json`.
+pub fn is_read(path: &Path) -> bool {
     let extension = path.extension().and_then(|it| it.to_str());
     extension.is_some_and(|it| {
         ["yaml", "yml", "json"]
@@ -132,7 +132,8 @@ pub(crate) fn is_read(path: &Path) -> bool {
     })
 }
 
-pub(crate) fn is_hidden(path: &Path) -> bool {
+/// Whether a file or folder within a folder is passed over, by its name.
+pub fn is_hidden(path: &Path) -> bool {
     path.file_name()
         .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }

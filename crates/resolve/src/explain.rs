@@ -2,6 +2,7 @@
 //!
 //! Statuses keep the reference's texts; where those claim more than is true, this tells what happens.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -118,25 +119,30 @@ fn explain(
 ) -> Explanation {
     let EffectivePolicy {
         policies,
-        settings,
-        from,
+        settings: _,
+        from: _,
         lost,
         invalid,
     } = &**policy;
-    let leaf = |(field, from): (&FieldPath, &PolicyRef)| Setting {
-        field: field.clone(),
-        value: at(settings, field).cloned().unwrap_or_default(),
-        from: from.clone(),
-    };
     Explanation {
         rule: rule.clone(),
         listener: listener.clone(),
         policies: policies.clone(),
-        settings: from.iter().map(leaf).collect(),
+        settings: settings(policy),
         lost: lost.clone(),
         invalid: invalid.clone(),
         route_entries,
     }
+}
+
+/// Every setting that a policy wrote, by field.
+pub(crate) fn settings(policy: &EffectivePolicy) -> Vec<Setting> {
+    let leaf = |(field, from): (&FieldPath, &PolicyRef)| Setting {
+        field: field.clone(),
+        value: at(&policy.settings, field).cloned().unwrap_or_default(),
+        from: from.clone(),
+    };
+    policy.from.iter().map(leaf).collect()
 }
 
 fn routes<'a>(
@@ -258,11 +264,19 @@ fn leaf_text(
     }: &Setting,
 ) -> String {
     let name = field.as_str().rsplit('.').next().unwrap_or_default();
+    format!("{name}: {}", value_text(value))
+}
+
+/// A value on one line: texts without quotes where nothing in them could be mistaken for the end of the line.
+pub(crate) fn value_text(value: &Value) -> Cow<'_, str> {
     match value {
-        Value::String(text) => format!("{name}: {text}"),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            format!("{name}: {value}")
-        }
+        Value::String(text) if !text.contains(char::is_control) => text.into(),
+        Value::String(_)
+        | Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::Array(_)
+        | Value::Object(_) => value.to_string().into(),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Nothing is decided here; what a flag says is turned into the types of the crates that act on it.
 
+mod diff;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -16,6 +18,7 @@ use weir_resolve::Context;
 use weir_resolve::api::DEFAULT_CONTROLLER_NAME;
 
 use crate::overrides::BackendOverride;
+pub(crate) use diff::{DiffArgs, DiffFormat};
 
 /// An API gateway that enforces BackendTrafficPolicies on live traffic, and explains them.
 #[derive(Debug, Parser)]
@@ -34,6 +37,7 @@ Examples:
   weir check ./gateway                everything that is wrong in it
   weir explain shop ./gateway         the policy of the route `shop`, and where it comes from
   weir explain --request 'GET http://shop.example.com/cart' ./gateway
+  weir diff git:main ./gateway        what an edit changes, and for which routes
   weir translate ./gateway --to plan  what the gateway would enforce";
 
 #[derive(Debug, Subcommand)]
@@ -42,6 +46,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     Check(CheckArgs),
     Explain(ExplainArgs),
+    Diff(DiffArgs),
     Translate(TranslateArgs),
     Echo(EchoArgs),
 }

@@ -66,6 +66,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Run(args) => commands::run::run(args),
         Command::Check(args) => commands::check::check(args),
         Command::Explain(args) => commands::explain::explain(args),
+        Command::Diff(args) => commands::diff::diff(args),
         Command::Translate(args) => commands::translate::translate(args),
         Command::Echo(args) => commands::echo::echo(args),
     }

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod attachment;
+mod difference;
 mod explanation;
 mod invalid;
 mod memo;
@@ -66,8 +67,12 @@ fn context() -> Context {
 
 /// The base, with more documents.
 fn resources(more: &str) -> Resources {
+    read(&format!("{BASE}---{more}"))
+}
+
+fn read(text: &str) -> Resources {
     let mut resources = Resources::default();
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&format!("{BASE}---{more}")).unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
     for document in documents.into_iter().filter(|it| !it.is_null()) {
         let (object, _warnings) = Object::read_unadmitted(document).unwrap();
         resources.insert(object.unwrap());
@@ -77,6 +82,12 @@ fn resources(more: &str) -> Resources {
 
 fn resolved(more: &str) -> Resolution {
     weir_resolve::resolve(&resources(more), &context(), &mut Memo::default())
+}
+
+/// Another base, with more documents.
+fn resolved_from(base: &str, more: &str) -> Resolution {
+    let resources = read(&format!("{base}---{more}"));
+    weir_resolve::resolve(&resources, &context(), &mut Memo::default())
 }
 
 /// A policy of namespace `shop` as a document: what it targets, such as `HTTPRoute web#pay`, and the rest of its spec.

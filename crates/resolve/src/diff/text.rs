@@ -1,0 +1,155 @@
+//! The text form of a difference: what changes under the names of those whom it changes, `-` before what was there and
+//! `+` before what is there now.
+
+use std::fmt;
+
+use super::{
+    BlastRadius, Change, ConditionChange, Difference, FieldChange, Place, PolicyChange, Presence,
+    Touched, Verdict, Written,
+};
+use crate::explain;
+use crate::status::ParentReference;
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            blast_radius,
+            changes,
+            policies,
+        } = self;
+        for change in changes {
+            writeln!(f, "{change}")?;
+        }
+        for policy in policies {
+            writeln!(f, "{policy}")?;
+        }
+        if self.is_empty() {
+            writeln!(f, "nothing changes")?;
+        }
+        writeln!(f, "{blast_radius}")
+    }
+}
+
+impl fmt::Display for BlastRadius {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            routes,
+            rules,
+            listeners,
+            policies,
+        } = self;
+        write!(
+            f,
+            "touched: routes {routes}, rules {rules}, listeners {listeners}, policies {policies}"
+        )
+    }
+}
+
+impl fmt::Display for Touched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.touched, self.of)
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            what,
+            rules,
+            invalid,
+            fields,
+        } = self;
+        for Place { rule, listener } in rules {
+            writeln!(f, "{what}: {rule} on listener {listener}")?;
+        }
+        if let Some(invalid) = invalid {
+            let line = |reason: &String| reason.replace('\n', "\n      ");
+            both(f, "answers 500", &invalid.old, &invalid.new, line)?;
+        }
+        for FieldChange { field, written } in fields {
+            let line = |it: &Written| format!("{}  from {}", it.text(), it.from);
+            both(f, field, &written.old, &written.new, line)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for PolicyChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            policy,
+            what,
+            conditions,
+        } = self;
+        writeln!(f, "{what}: status of {policy}")?;
+        for change in conditions {
+            let about = format!("{} of {}", change.condition, change.ancestor_text());
+            let line = |it: &Verdict| it.to_string().replace('\n', "\n      ");
+            both(f, about, &change.verdict.old, &change.verdict.new, line)?;
+        }
+        Ok(())
+    }
+}
+
+/// A heading, and a line for each side that there is.
+fn both<T>(
+    f: &mut fmt::Formatter<'_>,
+    heading: impl fmt::Display,
+    old: &Option<T>,
+    new: &Option<T>,
+    line: impl Fn(&T) -> String,
+) -> fmt::Result {
+    writeln!(f, "  {heading}")?;
+    for (sign, side) in [('-', old), ('+', new)] {
+        if let Some(side) = side {
+            writeln!(f, "    {sign} {}", line(side))?;
+        }
+    }
+    Ok(())
+}
+
+impl Written {
+    /// The value on one line.
+    pub fn text(&self) -> String {
+        explain::value_text(&self.value).into_owned()
+    }
+}
+
+impl ConditionChange {
+    /// The ancestor, as `Kind namespace/name`, with the section where it is one.
+    pub fn ancestor_text(&self) -> String {
+        let ParentReference {
+            group: _,
+            kind,
+            namespace,
+            name,
+            section_name,
+            port: _,
+        } = &self.ancestor;
+        let namespace = namespace.iter().map(|it| format!("{it}/"));
+        let section = section_name.iter().map(|it| format!(" section {it}"));
+        let parts: String = namespace.chain([name.clone()]).chain(section).collect();
+        format!("{kind} {parts}")
+    }
+}
+
+impl fmt::Display for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+        })
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            status,
+            reason,
+            message,
+        } = self;
+        write!(f, "{status:?} ({reason}): {message}")
+    }
+}

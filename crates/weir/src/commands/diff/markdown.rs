@@ -1,0 +1,176 @@
+//! A difference as Markdown, to be posted on a pull request.
+
+use std::fmt::Write as _;
+
+use weir_resolve::diff::{
+    BlastRadius, Change, ConditionChange, Difference, FieldChange, Place, PolicyChange, Sides,
+    Written,
+};
+
+use super::{Errors, Report};
+
+/// The most bytes; what does not fit is counted. Code hosts take comments of 65,536 characters.
+const MAX_BYTES: usize = 60_000;
+/// The most rules that are listed for one change.
+const MAX_RULES: usize = 50;
+
+/// A heading, the blast radius, and a table for each change.
+pub(super) fn markdown(
+    Report {
+        old,
+        new,
+        errors,
+        difference,
+    }: &Report,
+) -> String {
+    let Difference {
+        blast_radius,
+        changes,
+        policies,
+    } = difference;
+    let mut text = format!(
+        "### Effective policies: {} to {}\n\n{}\n",
+        code(old),
+        code(new),
+        radius(blast_radius)
+    );
+    let Errors {
+        old: old_errors,
+        new: new_errors,
+    } = errors;
+    if old_errors + new_errors > 0 {
+        let _ = writeln!(
+            text,
+            "\n**{old_errors} errors in the old side and {new_errors} in the new one.** What is broken is not compared; \
+             `weir check` says more."
+        );
+    }
+    if difference.is_empty() {
+        text.push_str("\nNothing changes.\n");
+    }
+    let sections = changes.iter().map(of_change);
+    let sections: Vec<String> = sections.chain(policies.iter().map(of_policy)).collect();
+    for (index, section) in sections.iter().enumerate() {
+        if text.len() + section.len() > MAX_BYTES {
+            let _ = writeln!(
+                text,
+                "\n{} of {} changes do not fit in here; `weir diff` prints them all.",
+                sections.len() - index,
+                sections.len()
+            );
+            break;
+        }
+        text.push_str(section);
+    }
+    text
+}
+
+fn radius(
+    BlastRadius {
+        routes,
+        rules,
+        listeners,
+        policies,
+    }: &BlastRadius,
+) -> String {
+    format!(
+        "| touched | |\n|---|---|\n| routes | {routes} |\n| rules | {rules} |\n| listeners | {listeners} |\n\
+         | policies (status) | {policies} |"
+    )
+}
+
+fn of_change(
+    Change {
+        what,
+        rules,
+        invalid,
+        fields,
+    }: &Change,
+) -> String {
+    let mut text = String::from("\n");
+    for Place { rule, listener } in rules.iter().take(MAX_RULES) {
+        let (rule, listener) = (code(&rule.to_string()), code(&listener.to_string()));
+        let _ = writeln!(text, "- {what}: {rule} on {listener}");
+    }
+    if let Some(more) = rules.len().checked_sub(MAX_RULES).filter(|it| *it > 0) {
+        let _ = writeln!(text, "- {what}: {more} more; `weir diff` prints them all");
+    }
+    if invalid.is_some() || !fields.is_empty() {
+        text.push_str("\n| field | old | new |\n|---|---|---|\n");
+    }
+    if let Some(reason) = invalid {
+        let (old, new) = cells(reason, |it| code(it));
+        let _ = writeln!(text, "| answers 500 | {old} | {new} |");
+    }
+    for FieldChange { field, written } in fields {
+        let (old, new) = cells(written, value);
+        let _ = writeln!(text, "| {} | {old} | {new} |", code(field.as_str()));
+    }
+    text
+}
+
+fn of_policy(
+    PolicyChange {
+        policy,
+        what,
+        conditions,
+    }: &PolicyChange,
+) -> String {
+    let mut text = format!(
+        "\n- {what}: status of {}\n\n| condition | old | new |\n|---|---|---|\n",
+        code(&policy.to_string())
+    );
+    for change in conditions {
+        let ancestor = code(&change.ancestor_text());
+        let ConditionChange {
+            ancestor: _,
+            condition,
+            verdict,
+        } = change;
+        let (old, new) = cells(verdict, |it| code(&it.to_string()));
+        let _ = writeln!(
+            text,
+            "| {} of {ancestor} | {old} | {new} |",
+            code(condition)
+        );
+    }
+    text
+}
+
+fn value(written: &Written) -> String {
+    let Written { value: _, from } = written;
+    format!("{} from {}", code(&written.text()), code(&from.to_string()))
+}
+
+fn cells<T>(Sides { old, new }: &Sides<T>, text: impl Fn(&T) -> String) -> (String, String) {
+    let cell = |side: &Option<T>| side.as_ref().map_or_else(String::new, &text);
+    (cell(old), cell(new))
+}
+
+/// Text as code, in a table too: one line, a fence that it does not hold, and bars that end no cell.
+fn code(text: &str) -> String {
+    let text = text.replace(['\n', '\r'], " ").replace('|', "\\|");
+    let longest = text.split(|c| c != '`').map(str::len).max();
+    let fence = "`".repeat(longest.unwrap_or_default() + 1);
+    // A space at each end keeps the text's own backticks from the fence.
+    let pad = if fence.len() > 1 { " " } else { "" };
+    format!("{fence}{pad}{text}{pad}{fence}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_as_code() {
+        for (text, expected) in [
+            ("5", "`5`"),
+            ("a|b", "`a\\|b`"),
+            ("a`b", "`` a`b ``"),
+            ("```", "```` ``` ````"),
+            ("a\nb", "`a b`"),
+        ] {
+            assert_eq!(code(text), expected);
+        }
+    }
+}
