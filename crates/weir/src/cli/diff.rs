@@ -10,7 +10,7 @@ use super::ReadingArgs;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Revisions are read from the git repository that the path lies in; nothing is fetched, checked out or
-written there. What is broken on a side is reported on standard error and left out of the comparison.
+written there. What is broken in files is reported on standard error and left out of the comparison.
 
 Exit codes: 0 nothing changes, 1 something changes, 2 could not run.
 

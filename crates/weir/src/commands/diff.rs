@@ -11,12 +11,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Serialize;
-use weir_resolve::Severity;
 use weir_resolve::diff::Difference;
+use weir_resolve::{Severity, Statuses};
 
 use crate::cli::{DataFormat, DiffArgs, DiffFormat, ReadingArgs};
 use crate::configuration::Configuration;
-use crate::findings::Finding;
+use crate::findings::{self, Finding};
 use crate::output;
 use revision::Revision;
 
@@ -69,7 +69,7 @@ struct Report {
     difference: Difference,
 }
 
-/// How many errors there are on each side. What they are about is not in the difference.
+/// How many errors there are in the files of each side. What they are about is not compared.
 #[derive(Debug, Serialize)]
 struct Errors {
     old: usize,
@@ -116,7 +116,7 @@ fn sides(old: &str, new: &str) -> Result<(Side, Side)> {
     Ok((side(old, new)?, side(new, old)?))
 }
 
-/// A side that was read, and its errors.
+/// A side that was read, and the errors in its files.
 struct Read {
     configuration: Configuration,
     errors: Vec<Finding>,
@@ -148,7 +148,8 @@ fn read(name: &str, side: &Side, reading: &ReadingArgs) -> Result<Read> {
             )
         }
     };
-    let mut errors = configuration.findings(&[]);
+    // Of files only: what is wrong beyond them (a policy that is invalid or loses to another) is part of the comparison.
+    let mut errors = findings::collect(&configuration.loaded, &[], &Statuses::default());
     errors.retain(|it| it.severity == Severity::Error);
     // What came from a revision is called by that, not by the temporary file that it was read from.
     if let Some((path, name)) = names {

@@ -167,7 +167,15 @@ fn help_and_version() {
         format!("weir {}", env!("CARGO_PKG_VERSION"))
     );
     let help = text(&output(&["--help"]));
-    for command in ["quickstart", "run", "check", "explain", "translate", "echo"] {
+    for command in [
+        "quickstart",
+        "run",
+        "check",
+        "explain",
+        "diff",
+        "translate",
+        "echo",
+    ] {
         assert!(
             help.contains(&format!("weir {command}")) || help.contains(command),
             "{command} is not in\n{help}"

@@ -2,6 +2,7 @@
 
 mod admin;
 mod check;
+mod diff;
 mod echo;
 mod explain;
 mod golden;

@@ -41,8 +41,7 @@ pub(super) fn markdown(
     if old_errors + new_errors > 0 {
         let _ = writeln!(
             text,
-            "\n**{old_errors} errors in the old side and {new_errors} in the new one.** What is broken is not compared; \
-             `weir check` says more."
+            "\n**Errors in the files: {old_errors} old, {new_errors} new.** What is broken is left out; `weir check` names it."
         );
     }
     if difference.is_empty() {

@@ -66,13 +66,13 @@ impl Revision {
             format!("{} is in no git repository", path.display())
         })?;
         let commit = git.words(
-            &["rev-parse", "--verify", "--quiet"],
+            &["rev-parse", "--verify"],
             format!("{revision}^{{commit}}"),
             || format!("there is no revision {revision} in the git repository"),
         )?;
         let mut at = OsString::from(format!("{commit}:./"));
         at.push(rest.as_os_str());
-        let object = git.words(&["rev-parse", "--verify", "--quiet"], at, || {
+        let object = git.words(&["rev-parse", "--verify"], at, || {
             format!("there is no {} at {revision}", path.display())
         })?;
         let folder = tempfile::Builder::new()
