@@ -33,7 +33,7 @@ pub(super) struct Revision {
 /// The files of a path at a revision. They are removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Files {
-    folder: TempDir,
+    _folder: TempDir,
     path: PathBuf,
     passed_over: Vec<PathBuf>,
 }
@@ -97,7 +97,7 @@ impl Revision {
         };
         git.copy(&listed.files, folder.path())?;
         Ok(Files {
-            folder,
+            _folder: folder,
             path,
             passed_over: listed.passed_over,
         })
@@ -114,7 +114,6 @@ impl fmt::Display for Revision {
 impl Files {
     /// The file or folder to be read.
     pub(super) fn path(&self) -> &Path {
-        debug_assert!(self.path.starts_with(self.folder.path()));
         &self.path
     }
 
@@ -124,8 +123,10 @@ impl Files {
     }
 }
 
-/// The nearest folder to a path that exists now, and the rest of the path. What is at a revision may be gone since.
+/// The nearest folder to a path that exists now, and the rest of the path. What is at a revision may be gone since;
+/// where the path leads over a link now, it does so at the revision.
 fn existing(path: &Path) -> Result<(PathBuf, PathBuf)> {
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
     for from in path.ancestors() {
         let folder = if from.as_os_str().is_empty() {
             Path::new(".")
