@@ -8,6 +8,7 @@ mod burst;
 mod document;
 mod followed;
 mod lines;
+mod others;
 mod parsed;
 mod places;
 mod sources;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use weir_resolve::{Diagnostic, FieldPath, ObjectRef, Resources, Severity};
 
+pub use others::OtherDocument;
 use places::Places;
 pub use sources::{MAX_FILE_BYTES, is_hidden, is_read};
 pub use watch::{Watch, read};

@@ -103,6 +103,26 @@ impl Parsed {
             })
     }
 
+    /// What the engine does not read, from documents that mention `word`, with its index for [`Parsed::line`].
+    pub(crate) fn others(&self, word: &str) -> Vec<((usize, usize), Value)> {
+        let mut others = Vec::new();
+        for (number, document) in self.documents.iter().enumerate() {
+            let text = self.text_of(document);
+            if !text.contains(word) {
+                continue;
+            }
+            let Ok(value) = document::parse(text) else {
+                continue;
+            };
+            let values = as_list(value).unwrap_or_else(|value| vec![value]);
+            let entries = document.content.entries.iter().zip(values).enumerate();
+            others.extend(entries.filter_map(|(entry, (it, value))| {
+                matches!(it.reading, Ok((None, _))).then_some(((number, entry), value))
+            }));
+        }
+        others
+    }
+
     /// The line of a field of an object in the file, or of the nearest field around it that is written.
     pub(crate) fn line(&self, (number, entry): (usize, usize), field: &str) -> usize {
         let document = &self.documents[number];

@@ -27,6 +27,11 @@ impl Places {
         }
     }
 
+    /// The files, with their names.
+    pub(crate) fn files(&self) -> &[(String, Arc<Parsed>)] {
+        &self.files
+    }
+
     /// Where a field stands, or the nearest one around it that is written.
     pub(crate) fn locate(&self, object: &ObjectRef, field: &FieldPath) -> Option<Location> {
         let index = self.index.get_or_init(|| {

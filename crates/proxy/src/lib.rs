@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod options;
 mod path;
 mod pattern;
+pub mod preview;
 mod rejection;
 mod request;
 mod rewrite;

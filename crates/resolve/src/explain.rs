@@ -161,7 +161,7 @@ fn routes<'a>(
 }
 
 /// The value that a path leads to. Keys may hold dots and brackets, so the path is followed from the value's side.
-fn at<'a>(value: &'a Value, path: &FieldPath) -> Option<&'a Value> {
+pub fn at<'a>(value: &'a Value, path: &FieldPath) -> Option<&'a Value> {
     fn follow<'a>(value: &'a Value, rest: &str) -> Option<&'a Value> {
         if rest.is_empty() {
             return Some(value);

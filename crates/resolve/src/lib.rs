@@ -18,6 +18,7 @@ pub mod explain;
 pub mod features;
 #[cfg(test)]
 mod fixtures;
+pub mod foreign;
 mod lower;
 pub mod memo;
 mod merge;
@@ -42,6 +43,7 @@ pub use memo::Memo;
 pub use object::Object;
 pub use resources::Resources;
 pub use status::Statuses;
+pub use suggestion::suggest;
 
 use std::sync::Arc;
 

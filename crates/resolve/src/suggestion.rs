@@ -1,7 +1,7 @@
 //! What the author of a misspelt word may have meant.
 
 /// Of the words that are known, the one that was probably meant.
-pub(crate) fn suggest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub fn suggest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     // A very long word is no slip of the finger, and comparing it would take time.
     if word.len() > 64 {
         return None;

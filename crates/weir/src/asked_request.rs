@@ -22,8 +22,17 @@ pub(crate) enum Reach {
         /// What had to be assumed about the request, in a sentence.
         note: Option<String>,
     },
-    /// At none, for this reason.
-    Nothing(String),
+    /// At a listener that has no route for it, as this says.
+    NoRoute(String),
+    /// It is not clear at which listener, for this reason.
+    NoListener(String),
+}
+
+/// A request, and the port that its URL names.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) head: Parts,
+    url_port: Option<u16>,
 }
 
 /// Finds the rule that a request reaches under a plan. `addresses` are the local ones of the plan's ports, where it is
@@ -38,13 +47,23 @@ pub(crate) fn reach(
     router: &Router,
     addresses: &BTreeMap<u16, SocketAddr>,
 ) -> Result<Reach> {
-    let (head, url_port) = parse(request, headers)?;
+    let asked = parse(request, headers)?;
+    Ok(reach_of(&asked, plan, router, addresses))
+}
+
+/// Finds the rule that a request reaches that was read before.
+pub(crate) fn reach_of(
+    Asked { head, url_port }: &Asked,
+    plan: &Plan,
+    router: &Router,
+    addresses: &BTreeMap<u16, SocketAddr>,
+) -> Reach {
     let ports: Vec<u16> = plan.listeners.iter().map(|it| it.port).collect();
-    let (port, note) = match choose_port(url_port, &ports, addresses) {
+    let (port, note) = match choose_port(*url_port, &ports, addresses) {
         Ok(chosen) => chosen,
-        Err(message) => return Ok(Reach::Nothing(message)),
+        Err(message) => return Reach::NoListener(message),
     };
-    Ok(match router.find(port, &head) {
+    match router.find(port, head) {
         Some(found) => Reach::Rule { found, note },
         None => {
             let host = head
@@ -53,14 +72,18 @@ pub(crate) fn reach(
                 .and_then(|it| it.to_str().ok())
                 .unwrap_or_default();
             let (method, target) = (&head.method, &head.uri);
-            Reach::Nothing(format!(
+            Reach::NoRoute(format!(
                 "{method} {target} to the host {host} on port {port} reaches no route and is answered 404"
             ))
         }
-    })
+    }
 }
 
-fn parse(request: &str, headers: &[String]) -> Result<(Parts, Option<u16>)> {
+/// Reads a request: a method and URL, and headers as `name: value`.
+///
+/// # Errors
+/// When it cannot be understood.
+pub(crate) fn parse(request: &str, headers: &[String]) -> Result<Asked> {
     let expected = "expected a method and a URL, such as 'GET http://shop.example.com/cart'";
     let (method, url) = request
         .trim()
@@ -101,7 +124,10 @@ fn parse(request: &str, headers: &[String]) -> Result<(Parts, Option<u16>)> {
         .body(())
         .context("cannot make the request")?;
     *request.headers_mut() = map;
-    Ok((request.into_parts().0, authority.port_u16()))
+    Ok(Asked {
+        head: request.into_parts().0,
+        url_port: authority.port_u16(),
+    })
 }
 
 fn header_of(text: &str) -> Result<(HeaderName, HeaderValue)> {
@@ -185,7 +211,7 @@ mod tests {
             ("GET http://[::1]:80/", "GET", "/", "[::1]", Some(80)),
         ];
         for (text, method, target, host, port) in cases {
-            let (head, url_port) = parse(text, &[]).unwrap();
+            let Asked { head, url_port } = parse(text, &[]).unwrap();
             assert_eq!(head.method, method, "{text}");
             assert_eq!(head.uri.to_string(), target, "{text}");
             assert_eq!(head.headers[header::HOST], host, "{text}");
@@ -200,7 +226,9 @@ mod tests {
             "x-user: 7".to_owned(),
             "x-user:8".to_owned(),
         ];
-        let (head, _) = parse("GET http://shop.example.com/", &headers).unwrap();
+        let head = parse("GET http://shop.example.com/", &headers)
+            .unwrap()
+            .head;
         assert_eq!(head.headers[header::HOST], "other.example.com");
         assert_eq!(
             head.headers.get_all("x-user").iter().collect::<Vec<_>>(),

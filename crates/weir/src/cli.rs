@@ -3,6 +3,7 @@
 //! Nothing is decided here; what a flag says is turned into the types of the crates that act on it.
 
 mod diff;
+mod test;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use weir_resolve::api::DEFAULT_CONTROLLER_NAME;
 
 use crate::overrides::BackendOverride;
 pub(crate) use diff::{DiffArgs, DiffFormat};
+pub(crate) use test::TestArgs;
 
 /// An API gateway that enforces BackendTrafficPolicies on live traffic, and explains them.
 #[derive(Debug, Parser)]
@@ -38,6 +40,7 @@ Examples:
   weir explain shop ./gateway         the policy of the route `shop`, and where it comes from
   weir explain --request 'GET http://shop.example.com/cart' ./gateway
   weir diff git:main ./gateway        what an edit changes, and for which routes
+  weir test ./gateway                 whether policies do what the tests beside them say
   weir translate ./gateway --to plan  what the gateway would enforce";
 
 #[derive(Debug, Subcommand)]
@@ -47,6 +50,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     Explain(ExplainArgs),
     Diff(DiffArgs),
+    Test(TestArgs),
     Translate(TranslateArgs),
     Echo(EchoArgs),
 }

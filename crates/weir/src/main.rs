@@ -15,6 +15,7 @@ mod in_force;
 mod metrics;
 mod output;
 mod overrides;
+mod policy_test;
 mod question;
 mod run;
 mod serve;
@@ -67,6 +68,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Check(args) => commands::check::check(args),
         Command::Explain(args) => commands::explain::explain(args),
         Command::Diff(args) => commands::diff::diff(args),
+        Command::Test(args) => commands::test::test(args),
         Command::Translate(args) => commands::translate::translate(args),
         Command::Echo(args) => commands::echo::echo(args),
     }

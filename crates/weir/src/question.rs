@@ -62,7 +62,9 @@ pub(crate) fn answer<'a>(
         ),
         Question::Request { request, headers } => {
             match asked_request::reach(request, headers, &resolution.plan, router(), addresses)? {
-                Reach::Nothing(reason) => return Ok(Answer::Nothing(reason)),
+                Reach::NoRoute(reason) | Reach::NoListener(reason) => {
+                    return Ok(Answer::Nothing(reason));
+                }
                 Reach::Rule { found, note } => {
                     let entry = explain::entry(resolution, &found.listener.name, &found.route.name);
                     (entry.into_iter().collect(), note)

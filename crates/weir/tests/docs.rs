@@ -166,6 +166,38 @@ fn the_examples_load_and_take_effect() {
 }
 
 #[test]
+fn the_tests_on_the_pages_pass() {
+    let mut count = 0;
+    for Example {
+        at,
+        yaml,
+        expect: _,
+    } in examples()
+    {
+        if !yaml.contains("kind: PolicyTest") {
+            continue;
+        }
+        count += 1;
+        let files = tempfile::tempdir().expect("a temporary folder can be had");
+        for (name, text) in [("base.yaml", &page("base.yaml")), ("example.yaml", &yaml)] {
+            std::fs::write(files.path().join(name), text).expect("a file can be written");
+        }
+        let output = Command::new(env!("CARGO_BIN_EXE_weir"))
+            .args(["test", "."])
+            .current_dir(&files)
+            .output()
+            .expect("weir runs");
+        assert!(
+            output.status.success(),
+            "{at}:\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    assert!(count > 0, "no page shows a test any more");
+}
+
+#[test]
 fn the_table_of_features_is_the_codes() {
     let text = page("README.md");
     let rows: Vec<Vec<&str>> = text
@@ -310,6 +342,10 @@ fn the_readme_shows_what_weir_prints() {
         ("checkout.yaml", "requests: 5\n", "requests: 50\n"),
         &["explain", "checkout", "./my-gateway"],
     );
+    let tested = printed(
+        ("checkout.yaml", "requests: 5\n", "requests: 50\n"),
+        &["test", "./my-gateway"],
+    );
     let checked = printed(
         ("reports.yaml", "maxParallel", "maxParalel"),
         &["check", "./my-gateway"],
@@ -322,6 +358,7 @@ fn the_readme_shows_what_weir_prints() {
             explained,
         ),
         ("weir check ./my-gateway", checked),
+        ("weir test ./my-gateway", tested),
         (
             "weir translate ./my-gateway --to plan",
             begin.join("\n") + "\n...\n",

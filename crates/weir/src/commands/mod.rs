@@ -6,4 +6,5 @@ pub(crate) mod echo;
 pub(crate) mod explain;
 pub(crate) mod quickstart;
 pub(crate) mod run;
+pub(crate) mod test;
 pub(crate) mod translate;

@@ -23,7 +23,7 @@ use crate::run::{self, Gateway, Setup};
 use crate::{echo, output};
 
 /// The files of `examples/quickstart`.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     (
         "gateway.yaml",
         include_str!("../../../../examples/quickstart/gateway.yaml"),
@@ -39,6 +39,10 @@ const FILES: [(&str, &str); 4] = [
     (
         "reports.yaml",
         include_str!("../../../../examples/quickstart/reports.yaml"),
+    ),
+    (
+        "policies.test.yaml",
+        include_str!("../../../../examples/quickstart/policies.test.yaml"),
     ),
 ];
 /// The Services in them, which the process has backends for.

@@ -173,6 +173,7 @@ fn help_and_version() {
         "check",
         "explain",
         "diff",
+        "test",
         "translate",
         "echo",
     ] {

@@ -7,6 +7,7 @@ mod echo;
 mod explain;
 mod golden;
 mod http;
+mod policy_test;
 mod process;
 mod quickstart;
 mod run;

@@ -19,7 +19,7 @@ use crate::rejection::Rejection;
 use global::GlobalLimits;
 pub(crate) use global::GlobalStore;
 use local::LocalLimits;
-pub(crate) use selector::Limited;
+pub(crate) use selector::{Limited, Selector};
 
 /// The limits of one route entry, with their state.
 #[derive(Debug)]
