@@ -3,6 +3,7 @@
 //!
 //! The proxy has core 0; `wrk` and the backend (nginx, else the one of this program) share core 1.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -89,10 +90,15 @@ pub(crate) fn balance(binary: &Path) -> Result<()> {
             let before = gateway.threads()?;
             run_wrk(None, connections, 1, &gateway, &folder::host(1))?;
             let after = gateway.threads()?;
+            let before: BTreeMap<_, _> = before
+                .iter()
+                .map(|(name, nanos)| (name.as_str(), *nanos))
+                .collect();
             let used: Vec<_> = after
                 .iter()
-                .zip(&before)
-                .map(|((name, now), (_, then))| {
+                .filter(|(name, _)| name.starts_with("weir-worker"))
+                .map(|(name, now)| {
+                    let then = before.get(name.as_str()).copied().unwrap_or(0);
                     format!("{name} {:.0} ms", (now - then) as f64 / 1e6)
                 })
                 .collect();
