@@ -24,7 +24,7 @@ fn nothing_names_a_path_of_one_machine() {
         for (number, line) in file.lines() {
             for root in &roots {
                 let is_path = line.match_indices(root.as_str()).any(|(at, _)| {
-                    // `example.com/home/` is a URL, `a/work/b` a path below something.
+                    // Behind a host name it is part of a URL, behind a word a path below something.
                     !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-/*}".contains(c))
                 });
                 if is_path {

@@ -254,9 +254,20 @@ impl Gateway {
             .collect()
     }
 
-    /// The sum of a metric's samples whose name and labels contain all of these texts.
+    /// The sum of a metric's samples whose name and labels contain all of these texts; 0 where there is none yet.
+    ///
+    /// # Panics
+    /// When the first text, which begins the metric's name, fits no metric at all: the test would ask for nothing.
     pub(crate) fn metric(&self, texts: &[&str]) -> f64 {
         let metrics = self.proxy.metrics();
+        let name = texts.first().expect("a metric is asked for");
+        let mut families = metrics
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        assert!(
+            families.any(|family| family.starts_with(name) || name.starts_with(family)),
+            "there is no metric {name}"
+        );
         let samples = metrics.lines().filter(|line| !line.starts_with('#'));
         samples
             .filter(|line| texts.iter().all(|text| line.contains(text)))

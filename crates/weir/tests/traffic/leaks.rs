@@ -30,8 +30,14 @@ fn serves_again(gateway: &Gateway, after: &str) {
         assert_eq!(client.get("any.example", "/fine").status, 200, "{after}");
     }
     wait_until(&format!("all gauges are back after: {after}"), || {
-        gateway.metric(&["weir_requests_active"]) == 0.0
-            && gateway.metric(&["requests_pending"]) == 0.0
+        [
+            "weir_requests_active",
+            "weir_circuit_breaker_pending_requests",
+            "weir_circuit_breaker_requests",
+            "weir_circuit_breaker_retries",
+        ]
+        .iter()
+        .all(|gauge| gateway.metric(&[gauge]) == 0.0)
     });
 }
 

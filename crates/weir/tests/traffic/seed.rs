@@ -31,10 +31,9 @@ fn connections_at_once(name: &str, host: &str) -> usize {
     let wanted = 120;
     let responses = gets(gateway.address_of(8080), host, "/", wanted);
     // All are in the gateway when those that are not at the backend wait for a connection.
-    wait_until("all requests are on their way", || {
-        let (held, before) = (gate.waiting(), backend.connections());
-        std::thread::sleep(Duration::from_millis(300)); // long enough for one more to arrive, if one may
-        held > 0 && (held, before) == (gate.waiting(), backend.connections())
+    wait_until("all requests are at the backend or wait", || {
+        let pending = gateway.metric(&["weir_circuit_breaker_pending_requests"]);
+        gate.waiting() as f64 + pending == wanted as f64
     });
     let at_once = gate.waiting();
     assert_eq!(backend.connections(), at_once);
