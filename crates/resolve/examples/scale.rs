@@ -26,6 +26,7 @@ fn main() {
         support: |_| weir_plan::Support::Full,
         allow_unenforced: false,
         allow_loopback: true,
+        addresses: weir_resolve::Addresses::Shared,
     };
     let mut resources = world(routes, policies);
 

@@ -26,6 +26,7 @@ pub(crate) fn context() -> Context {
         support: |_| Support::Full,
         allow_unenforced: false,
         allow_loopback: false,
+        addresses: crate::Addresses::Shared,
     }
 }
 

@@ -62,6 +62,17 @@ pub struct Context {
     pub allow_unenforced: bool,
     /// Whether Backends may point at loopback addresses.
     pub allow_loopback: bool,
+    /// Whether listeners of different Gateways can meet.
+    pub addresses: Addresses,
+}
+
+/// Which addresses Gateways are served on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// All on one: of two listeners with one port and host name, one loses, whichever Gateways they belong to.
+    Shared,
+    /// Each on one of its own: only listeners of one Gateway and its ListenerSets contend.
+    PerGateway,
 }
 
 impl Context {
@@ -72,12 +83,14 @@ impl Context {
             support,
             allow_unenforced,
             allow_loopback,
+            addresses,
         } = self;
         *controller_name == other.controller_name
             && *every_class == other.every_class
             && std::ptr::fn_addr_eq(*support, other.support)
             && *allow_unenforced == other.allow_unenforced
             && *allow_loopback == other.allow_loopback
+            && *addresses == other.addresses
     }
 }
 

@@ -120,6 +120,7 @@ impl ReadingArgs {
             support: weir_proxy::support,
             allow_unenforced,
             allow_loopback: true,
+            addresses: weir_resolve::Addresses::Shared,
         }
     }
 }

@@ -90,6 +90,7 @@ fn findings(yaml: &str) -> Vec<(String, String)> {
         support: weir_proxy::support,
         allow_unenforced: false,
         allow_loopback: true,
+        addresses: weir_resolve::Addresses::Shared,
     };
     let resolution = weir_resolve::resolve(&loaded.resources, &context, &mut Memo::default());
 

@@ -8,7 +8,7 @@ use weir_plan::NamespacedName;
 use super::listeners::{self, Claims, Listener, label_selector};
 use super::selectors::Namespaces;
 use super::{GatewayNode, ListenerKey, ListenerNode, created};
-use crate::Context;
+use crate::{Addresses, Context};
 use crate::api::{GATEWAY_GROUP, Gateway, ListenerSet};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef};
 use crate::resources::Resources;
@@ -91,6 +91,10 @@ pub(crate) fn survey(resources: &Resources, context: &Context) -> Vec<GatewayDet
     let mut claims = Claims::default();
     ours.into_iter()
         .map(|(name, gateway, found)| {
+            match context.addresses {
+                Addresses::Shared => {}
+                Addresses::PerGateway => claims = Claims::default(),
+            }
             let sets = sets.remove(name).unwrap_or_default();
             detail(name, gateway, sets, found, resources, &mut claims)
         })

@@ -62,6 +62,7 @@ fn context() -> Context {
         support: |_: Feature| Support::Full,
         allow_unenforced: false,
         allow_loopback: true,
+        addresses: weir_resolve::Addresses::Shared,
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the engine makes of resources: the statuses of policies, letter for letter, as the cases' README defines.
 //!
-//! The resources reach it without admission, as in the reference's own tests. The place of a comparison of plans is
-//! beside [`policies`].
+//! The resources reach it without admission, as in the reference's own tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 use weir_plan::{Feature, Support};
 use weir_resolve::status::PolicyAncestorStatus;
-use weir_resolve::{Context, Memo, Object, Resources};
+use weir_resolve::{Context, Memo, Object, Resolution, Resources};
 
 use super::{documents, verdict};
 
@@ -23,6 +22,18 @@ const FREE_WORDING: &str = "error parsing regexp:";
 /// # Errors
 /// When the folder cannot be read.
 pub(crate) fn trials(folder: &Path) -> Result<Vec<Trial>, String> {
+    trials_of(folder, "policies", policies)
+}
+
+/// A test of each case, under its name.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(crate) fn trials_of(
+    folder: &Path,
+    sort: &str,
+    test: fn(&Path) -> Result<(), Failed>,
+) -> Result<Vec<Trial>, String> {
     let unreadable = |error| format!("cannot read {}: {error}", folder.display());
     let mut cases = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
@@ -32,19 +43,22 @@ pub(crate) fn trials(folder: &Path) -> Result<Vec<Trial>, String> {
         }
     }
     cases.sort();
-    Ok(cases.into_iter().map(trial).collect())
+    Ok(cases
+        .into_iter()
+        .map(|case| trial(sort, case, test))
+        .collect())
 }
 
-fn trial(case: PathBuf) -> Trial {
-    let name = case
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    Trial::test(format!("policies::{name}"), move || policies(&case))
+fn trial(sort: &str, case: PathBuf, test: fn(&Path) -> Result<(), Failed>) -> Trial {
+    let name = case.file_name().unwrap_or_default().to_string_lossy();
+    Trial::test(format!("{sort}::{name}"), move || test(&case))
 }
 
-fn policies(case: &Path) -> Result<(), Failed> {
+/// The resources of a case, and what the engine makes of them.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn resolved(case: &Path) -> Result<(Resources, Resolution), Failed> {
     let resources = resources(&case.join("input.yaml"))?;
     let context = Context {
         controller_name: CONTROLLER.to_owned(),
@@ -52,8 +66,14 @@ fn policies(case: &Path) -> Result<(), Failed> {
         support: |_: Feature| Support::Full,
         allow_unenforced: false,
         allow_loopback: true,
+        addresses: weir_resolve::Addresses::PerGateway,
     };
     let resolution = weir_resolve::resolve(&resources, &context, &mut Memo::default());
+    Ok((resources, resolution))
+}
+
+fn policies(case: &Path) -> Result<(), Failed> {
+    let (_, resolution) = resolved(case)?;
     let expected = expected(&documents(&case.join("expect.yaml"))?)?;
     let mut actual = BTreeMap::new();
     for (name, ancestors) in resolution.statuses.policies.iter() {

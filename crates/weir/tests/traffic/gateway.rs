@@ -214,6 +214,7 @@ impl Gateway {
             support: weir_proxy::support,
             allow_unenforced: false,
             allow_loopback: true,
+            addresses: weir_resolve::Addresses::Shared,
         };
         let resolution = weir_resolve::resolve(&loaded.resources, &context, &mut self.memo);
         let mut endpoints = weir_resolve::endpoints(&loaded.resources);

@@ -8,7 +8,7 @@ use crate::fixtures::{
     context, edge, gateway, resolved, resources, route, route_conditions, short, table,
 };
 use crate::status::GatewayStatus;
-use crate::{Memo, resolve};
+use crate::{Addresses, Context, Memo, resolve};
 
 #[test]
 fn a_gateway_is_ours_by_its_class() {
@@ -136,6 +136,29 @@ fn between_gateways_the_older_listener_wins_and_the_rest_go_on() {
         .map(|it| it.name.to_string())
         .collect();
     assert_eq!(served, ["ns/a/mine", "ns/b/mine", "ns/b/shared"]);
+}
+
+#[test]
+fn gateways_with_addresses_of_their_own_do_not_meet() {
+    let listeners = json!([
+        {"name": "one", "port": 80, "protocol": "HTTP"},
+        {"name": "other", "port": 81, "protocol": "HTTP"},
+        {"name": "again", "port": 81, "protocol": "HTTP"},
+    ]);
+    let (a, b) = (gateway("a", listeners.clone()), gateway("b", listeners));
+    let context = Context {
+        addresses: Addresses::PerGateway,
+        ..context()
+    };
+    let resolution = resolve(&resources(&[a, b]), &context, &mut Memo::default());
+    let served: Vec<_> = resolution
+        .plan
+        .listeners
+        .iter()
+        .map(|it| it.name.to_string())
+        .collect();
+    // Within a Gateway listeners contend as ever.
+    assert_eq!(served, ["ns/a/one", "ns/b/one"]);
 }
 
 #[test]
