@@ -1,37 +1,37 @@
-//! One connection from a client: HTTP/1.1, one request after the other, within time limits, until either side ends it.
+//! One connection from a client: HTTP/1.1, one request after the other, within time limits, until either side ends it;
+//! or HTTP/2, for which [`http2`] takes over where a client begins with its preface.
 //!
 //! hyper's server is seen only here. It answers heads that it cannot read by itself (400, 414, 431, no body); those
 //! are counted and logged when it gives up the connection.
 
 mod framing;
+mod http2;
+mod socket;
+mod timed;
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{HeaderMap, TRANSFER_ENCODING};
 use http::{Request, StatusCode};
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::framing::Framing;
-use crate::body::{Body, BodyError};
+use self::socket::Noticed;
+use self::timed::{Timed, Watcher};
 use crate::request;
 use crate::worker::Worker;
 
@@ -92,15 +92,11 @@ pub(crate) async fn serve(
                     Some(details) => request::refuse(&worker, &connection, request, details),
                     None => request::serve(&worker, &connection, request).await,
                 };
-                Ok::<_, Infallible>(response.map(|body| Timed { body, phase }))
+                Ok::<_, Infallible>(response.map(|body| Timed::new(body, phase)))
             }
         })
     };
-    let io = TokioIo::new(Noticed {
-        stream,
-        phase: Arc::clone(&phase),
-        framing: Framing::default(),
-    });
+    let io = TokioIo::new(Noticed::new(stream, Arc::clone(&phase)));
     let mut served = builder.serve_connection(io, service);
 
     let mut seen = phase.read();
@@ -136,6 +132,11 @@ pub(crate) async fn serve(
         .await;
         match event {
             Event::Ended(Ok(())) => return,
+            Event::Ended(Err(error)) if error.is_parse_version_h2() => {
+                let http1::Parts { io, read_buf, .. } = served.into_parts();
+                let io = io.into_inner().with_http2(&read_buf);
+                return http2::serve(worker, io, connection, drain.clone()).await;
+            }
             Event::Ended(Err(error)) => return ended(&worker, &connection, &error),
             Event::Drain => {
                 let start = since + LATE_START;
@@ -205,19 +206,17 @@ fn ended(worker: &Worker, connection: &Arc<Connection>, error: &hyper::Error) {
         return;
     }
     // What hyper has answered; it does not say, but always does the same.
-    let status = if error.is_parse_version_h2() {
-        None
-    } else if error.is_parse_too_large() {
-        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    let status = if error.is_parse_too_large() {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
     } else {
-        Some(StatusCode::BAD_REQUEST)
+        StatusCode::BAD_REQUEST
     };
-    request::unreadable(worker, connection, status, error.to_string());
+    request::unreadable(worker, connection, Some(status), error.to_string());
 }
 
 /// Tells a client that its head took too long, as far as the socket takes it.
 fn say_timeout(io: &Noticed) {
-    let _ = io.stream.try_write(
+    let _ = io.stream().try_write(
         b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
     );
 }
@@ -264,6 +263,17 @@ impl Phase {
     }
 }
 
+impl Watcher for Phase {
+    fn moves_until(&self, due: Option<Instant>) {
+        *self.overdue.lock() = due;
+    }
+
+    fn ended(&self) {
+        *self.overdue.lock() = None;
+        self.enter(IDLE);
+    }
+}
+
 impl Seen {
     fn state(self) -> u32 {
         self.0 & 3
@@ -281,98 +291,5 @@ impl Seen {
             HEAD => Some(since + head),
             _ => None,
         }
-    }
-}
-
-/// A socket that notices the first byte of a request, and requests that can be read in two ways.
-struct Noticed {
-    stream: TcpStream,
-    phase: Arc<Phase>,
-    framing: Framing,
-}
-
-impl AsyncRead for Noticed {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let new = &buf.filled()[before..];
-        if !new.is_empty() {
-            if self.phase.read().state() == IDLE {
-                self.phase.enter(HEAD);
-            }
-            if let Some(request) = self.framing.follow(new) {
-                self.phase.ambiguous.store(request, Ordering::Relaxed);
-            }
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Noticed {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
-/// A response body at whose end the connection becomes idle.
-struct Timed {
-    body: Body,
-    phase: Arc<Phase>,
-}
-
-impl http_body::Body for Timed {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        *self.phase.overdue.lock() = self.body.due();
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Timed {
-    fn drop(&mut self) {
-        *self.phase.overdue.lock() = None;
-        self.phase.enter(IDLE);
     }
 }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
@@ -88,6 +88,8 @@ pub(crate) fn authority<'a>(head: &'a Parts, limits: &Limits) -> Result<&'a str,
     let host = match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => return Err(Rejection::malformed("http1.multiple_hosts")),
         (Some(host), None) => Some(host.to_str().map_err(|_| invalid_host())?),
+        // In HTTP/2 the target has it.
+        (None, _) if head.version == Version::HTTP_2 && head.uri.authority().is_some() => None,
         (None, _) if head.version >= Version::HTTP_11 => {
             return Err(Rejection::malformed("missing_host_header"));
         }
@@ -166,6 +168,7 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 /// only is gone, what clients may not say is gone, who they are is added.
 pub(crate) fn prepare_request(headers: &mut HeaderMap, client: IpAddr, request_id: HeaderValue) {
     remove_connection_headers(headers);
+    join_cookies(headers);
     let steering: smallvec::SmallVec<[HeaderName; 2]> = headers
         .keys()
         .filter(|name| {
@@ -193,6 +196,21 @@ pub(crate) fn prepare_request(headers: &mut HeaderMap, client: IpAddr, request_i
     headers.insert(X_ENVOY_EXTERNAL_ADDRESS, client);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     headers.insert(X_REQUEST_ID, request_id);
+}
+
+/// Makes one `cookie` of several, which HTTP/2 clients may send for the sake of compression and HTTP/1.1 does not know
+/// (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(COOKIE).iter();
+    if let (Some(first), Some(second)) = (cookies.next(), cookies.next()) {
+        let mut whole = first.as_bytes().to_vec();
+        for cookie in std::iter::once(second).chain(cookies) {
+            whole.extend_from_slice(b"; ");
+            whole.extend_from_slice(cookie.as_bytes());
+        }
+        let whole = HeaderValue::from_bytes(&whole).expect("each part of it is a header's value");
+        headers.insert(COOKIE, whole);
+    }
 }
 
 /// Removes from a response what means the connection to the endpoint only.
@@ -331,6 +349,12 @@ mod tests {
             let found = authority(&head, &Limits::default()).map_err(|it| it.details.into_owned());
             assert_eq!(found, expected.map_err(str::to_owned), "{uri} {headers:?}");
         }
+        let mut second = parts("http://b.com/", &[]);
+        second.version = Version::HTTP_2;
+        assert_eq!(authority(&second, &Limits::default()), Ok("b.com"));
+        let mut nameless = parts("/", &[]);
+        nameless.version = Version::HTTP_2;
+        assert!(authority(&nameless, &Limits::default()).is_err());
         let mut old = parts("/", &[]);
         old.version = Version::HTTP_10;
         assert_eq!(authority(&old, &Limits::default()), Ok(""));

@@ -8,10 +8,10 @@ use weir_plan::NamespacedName;
 use super::listeners::{self, Claims, Listener, label_selector};
 use super::selectors::Namespaces;
 use super::{GatewayNode, ListenerKey, ListenerNode, created};
-use crate::{Addresses, Context};
 use crate::api::{GATEWAY_GROUP, Gateway, ListenerSet};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef};
 use crate::resources::Resources;
+use crate::{Addresses, Context};
 use gateway_api::experimental::gateways::GatewayAllowedListenersNamespacesFrom as From;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 

@@ -13,6 +13,7 @@ mod gateway;
 
 mod circuit_breaker;
 mod headers;
+mod http2;
 mod identity;
 mod leaks;
 mod load_balancer;

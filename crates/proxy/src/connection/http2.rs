@@ -1,0 +1,216 @@
+//! A client's connection that speaks HTTP/2: many requests at one time, each within its own limits.
+//!
+//! hyper runs each stream in a task of its own. Dropping that task resets the stream, which is how a stream that does
+//! not move for too long is ended without the others.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::socket::Noticed;
+use super::timed::{Timed, Watcher};
+use super::{Connection, ended};
+use crate::request;
+use crate::worker::Worker;
+
+/// Requests at one time over one connection: Envoy Gateway's default.
+const MAX_CONCURRENT_STREAMS: u32 = 100;
+/// Bytes of request bodies that may be on their way, for a stream and for all: Envoy Gateway's defaults.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes of a response that are kept for a client that does not take them, per stream.
+const MAX_SEND_BUFFER: usize = 64 * 1024;
+/// How long the requests in progress may go on when the port is drained, before the connection is closed. Only those
+/// without a time limit of their own get there.
+const IDLE_AFTER_GOAWAY: Duration = Duration::from_secs(5);
+
+/// Serves a connection until it ends. When `drain` is cancelled, no further requests are taken.
+pub(super) async fn serve(
+    worker: Rc<Worker>,
+    io: Noticed,
+    connection: Arc<Connection>,
+    drain: CancellationToken,
+) {
+    let limits = &worker.shared.limits;
+    let idle_timeout = limits.idle_timeout;
+    let streams = Rc::new(Streams {
+        next: RefCell::default(),
+        active: Cell::new(0),
+        changed: Cell::new(Instant::now()),
+    });
+    let mut builder = http2::Builder::new(PerStream(Rc::clone(&streams)));
+    builder
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(MAX_SEND_BUFFER)
+        .max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX));
+    let service = {
+        let (worker, connection, streams) = (
+            Rc::clone(&worker),
+            Arc::clone(&connection),
+            Rc::clone(&streams),
+        );
+        service_fn(move |request: Request<Incoming>| {
+            let overdue = Arc::new(Overdue::default());
+            streams.next.replace(Some(Arc::clone(&overdue)));
+            let (worker, connection) = (Rc::clone(&worker), Arc::clone(&connection));
+            async move {
+                let response = request::serve(&worker, &connection, request).await;
+                Ok::<_, Infallible>(response.map(|body| Timed::new(body, overdue)))
+            }
+        })
+    };
+    let mut served = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let mut alarm = pin!(sleep_until(streams.changed.get() + idle_timeout));
+    let mut draining = pin!(drain.cancelled());
+    // When the connection is closed whatever is in progress.
+    let mut last_call = None;
+    loop {
+        let event = std::future::poll_fn(|cx| {
+            if let Poll::Ready(result) = served.as_mut().poll(cx) {
+                return Poll::Ready(Event::Ended(result));
+            }
+            if last_call.is_none() && draining.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Drain);
+            }
+            alarm.as_mut().poll(cx).map(|()| Event::Alarm)
+        })
+        .await;
+        match event {
+            Event::Ended(Ok(())) => return,
+            Event::Ended(Err(error)) => return ended(&worker, &connection, &error),
+            Event::Drain => {
+                served.as_mut().graceful_shutdown();
+                last_call = Some(idle_timeout.min(IDLE_AFTER_GOAWAY));
+                alarm.as_mut().reset(Instant::now());
+            }
+            Event::Alarm => {
+                let now = Instant::now();
+                let idle = streams.active.get() == 0;
+                let due = streams.changed.get() + last_call.unwrap_or(idle_timeout);
+                if idle && due <= now {
+                    if last_call.is_some() {
+                        return;
+                    }
+                    worker.shared.downstream.cx_idle_timeout.count();
+                    served.as_mut().graceful_shutdown();
+                    last_call = Some(IDLE_AFTER_GOAWAY);
+                }
+                alarm.as_mut().reset(if idle && due > now {
+                    due
+                } else {
+                    now + last_call.unwrap_or(idle_timeout)
+                });
+            }
+        }
+    }
+}
+
+enum Event {
+    Ended(hyper::Result<()>),
+    Drain,
+    Alarm,
+}
+
+/// When a limit of a stream's response passes if nothing moves. An own lock, because bodies are `Send`.
+#[derive(Default)]
+struct Overdue(Mutex<Option<Instant>>);
+
+impl Watcher for Overdue {
+    fn moves_until(&self, due: Option<Instant>) {
+        *self.0.lock() = due;
+    }
+
+    fn ended(&self) {
+        self.moves_until(None);
+    }
+}
+
+/// The streams of one connection.
+struct Streams {
+    /// Of the stream whose task is about to be spawned: hyper calls the service and spawns in one go.
+    next: RefCell<Option<Arc<Overdue>>>,
+    active: Cell<usize>,
+    /// When the number last changed.
+    changed: Cell<Instant>,
+}
+
+/// Runs each stream in a task of the worker.
+#[derive(Clone)]
+struct PerStream(Rc<Streams>);
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for PerStream {
+    fn execute(&self, stream: F) {
+        let Self(streams) = self;
+        let open = Open::new(streams);
+        let overdue = streams.next.take().unwrap_or_default();
+        tokio::task::spawn_local(async move {
+            let _open = open;
+            WhileItMoves {
+                stream: Box::pin(stream),
+                overdue,
+                alarm: None,
+            }
+            .await;
+        });
+    }
+}
+
+/// A stream that is open; dropping it counts it off.
+struct Open(Rc<Streams>);
+
+impl Open {
+    fn new(streams: &Rc<Streams>) -> Self {
+        streams.active.set(streams.active.get() + 1);
+        Self(Rc::clone(streams))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let Self(streams) = self;
+        streams.active.set(streams.active.get() - 1);
+        streams.changed.set(Instant::now());
+    }
+}
+
+/// A stream, until it ends or its response has not moved for too long. The exchange, dropped with it, knows and notes
+/// which limit it was.
+struct WhileItMoves<F> {
+    stream: Pin<Box<F>>,
+    overdue: Arc<Overdue>,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl<F: Future<Output = ()>> Future for WhileItMoves<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.stream.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let Some(due) = *self.overdue.0.lock() else {
+            return Poll::Pending;
+        };
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if alarm.deadline() != due {
+            alarm.as_mut().reset(due);
+        }
+        alarm.as_mut().poll(cx)
+    }
+}

@@ -1,0 +1,148 @@
+//! The socket of a client's connection, with what has to be noticed of its bytes before hyper has them: when a request
+//! begins, framing that can be read in two ways, and the preface of HTTP/2.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::framing::Framing;
+use super::{HEAD, IDLE, Phase};
+
+/// What a client that speaks HTTP/2 begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A socket whose bytes are looked at on the way.
+pub(super) struct Noticed {
+    stream: TcpStream,
+    watch: Watch,
+}
+
+enum Watch {
+    /// Nothing has come but the beginning of a preface. hyper recognises one only where it gets it whole.
+    Begun { come: usize, phase: Arc<Phase> },
+    /// Requests in HTTP/1.
+    Requests { phase: Arc<Phase>, framing: Framing },
+    /// HTTP/2, which is followed elsewhere: what has been read of it is read again.
+    Frames { again: Bytes },
+}
+
+impl Noticed {
+    /// A connection over which nothing has come yet.
+    pub(super) fn new(stream: TcpStream, phase: Arc<Phase>) -> Self {
+        let watch = Watch::Begun { come: 0, phase };
+        Self { stream, watch }
+    }
+
+    /// The same connection once it is known to speak HTTP/2, from its beginning: `read` is what has come.
+    pub(super) fn with_http2(self, read: &Bytes) -> Self {
+        let Self { stream, watch: _ } = self;
+        let again = read.clone();
+        Self {
+            stream,
+            watch: Watch::Frames { again },
+        }
+    }
+
+    pub(super) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+}
+
+impl AsyncRead for Noticed {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { stream, watch } = self.get_mut();
+        let before = buf.filled().len();
+        match watch {
+            Watch::Begun { come, phase } => {
+                ready!(poll_beginning(stream, come, phase, cx, buf))?;
+                let (phase, framing) = (Arc::clone(phase), Framing::default());
+                *watch = Watch::Requests { phase, framing };
+            }
+            Watch::Frames { again } if !again.is_empty() => {
+                let some = again.len().min(buf.remaining());
+                buf.put_slice(&again.split_to(some));
+            }
+            Watch::Requests { .. } | Watch::Frames { .. } => {
+                ready!(Pin::new(stream).poll_read(cx, buf))?;
+            }
+        }
+        let new = &buf.filled()[before..];
+        if let Watch::Requests { phase, framing } = watch
+            && !new.is_empty()
+        {
+            if phase.read().state() == IDLE {
+                phase.enter(HEAD);
+            }
+            if let Some(request) = framing.follow(new) {
+                phase.ambiguous.store(request, Ordering::Relaxed);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Reads until it is clear whether the first bytes are a preface. Those that may be one are not kept: they are known.
+fn poll_beginning(
+    stream: &mut TcpStream,
+    come: &mut usize,
+    phase: &Phase,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let before = buf.filled().len();
+    loop {
+        buf.put_slice(&PREFACE[..*come]);
+        let polled = Pin::new(&mut *stream).poll_read(cx, buf);
+        let new = buf.filled().len() - before;
+        let begins = PREFACE.starts_with(&buf.filled()[before..]) && new < PREFACE.len();
+        if polled.is_ready() && !(begins && new > *come) {
+            return polled;
+        }
+        if *come == 0 && new > 0 {
+            phase.enter(HEAD);
+        }
+        *come = new;
+        buf.set_filled(before);
+        ready!(polled)?;
+    }
+}
+
+impl AsyncWrite for Noticed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
