@@ -41,6 +41,8 @@ pub struct Locality {
 pub enum UpstreamProtocol {
     /// HTTP/1.1 in clear text.
     Http1,
+    /// HTTP/2 in clear text, by prior knowledge.
+    Http2,
 }
 
 /// The endpoints of every backend. It changes more often than the plan, and by itself.

@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use weir_plan::{
     Cluster, ClusterName, ClusterPolicy, Endpoint, EndpointAddress, EndpointMap, Locality,
+    UpstreamProtocol,
 };
 
 use crate::features::circuit_breaker::{CircuitBreaker, Permit};
@@ -31,6 +32,7 @@ pub(crate) struct ClusterState {
     /// Who waits for a connection.
     pub(crate) pool: Pool,
     policy: ArcSwap<ClusterPolicy>,
+    http2: AtomicBool,
     members: ArcSwap<Members>,
     built: Mutex<Built>,
 }
@@ -50,6 +52,11 @@ impl ClusterState {
     /// The settings in force.
     pub(crate) fn policy(&self) -> Guard<Arc<ClusterPolicy>> {
         self.policy.load()
+    }
+
+    /// Whether HTTP/2 is spoken to the endpoints.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.http2.load(Ordering::Relaxed)
     }
 
     /// The endpoints in use.
@@ -211,6 +218,11 @@ impl ClusterRegistry {
             .members
             .store(Arc::new(Members::new(localities, self.workers, rng)));
         state.policy.store(Arc::clone(&cluster.policy));
+        let http2 = match cluster.protocol {
+            UpstreamProtocol::Http1 => false,
+            UpstreamProtocol::Http2 => true,
+        };
+        state.http2.store(http2, Ordering::Relaxed);
         *built = Built {
             cluster: Some(Arc::clone(cluster)),
             sets,
@@ -246,6 +258,7 @@ impl ClusterState {
             breaker: CircuitBreaker::default(),
             pool: Pool::default(),
             policy: ArcSwap::new(Arc::clone(&cluster.policy)),
+            http2: AtomicBool::new(false),
             members: ArcSwap::from_pointee(Members::new(Vec::new(), workers, rng)),
             built: Mutex::default(),
         }

@@ -35,6 +35,8 @@ flags! {
     UpstreamConnectionFailure "UF",
     /// An endpoint closed the connection.
     UpstreamConnectionTermination "UC",
+    /// An endpoint reset the stream.
+    UpstreamRemoteReset "UR",
     /// A circuit breaker was open.
     UpstreamOverflow "UO",
     /// No route fits.

@@ -178,6 +178,13 @@ fn no_response(kind: SendErrorKind, retried: bool) -> Rejection {
             Flag::UpstreamConnectionTermination,
             None,
         ),
+        SendErrorKind::Reset => (unavailable, "remote reset", Flag::UpstreamRemoteReset, None),
+        SendErrorKind::Refused => (
+            unavailable,
+            "remote refused stream reset",
+            Flag::UpstreamRemoteReset,
+            None,
+        ),
         SendErrorKind::Protocol(_) => (
             StatusCode::BAD_GATEWAY,
             "protocol error",
@@ -297,6 +304,22 @@ mod tests {
                 "UC",
                 "reset reason: connection termination",
                 "connection_termination",
+            ),
+            (
+                SendErrorKind::Reset,
+                false,
+                503,
+                "UR",
+                "reset reason: remote reset",
+                "remote_reset",
+            ),
+            (
+                SendErrorKind::Refused,
+                true,
+                503,
+                "UR",
+                "retried and the latest reset reason: remote refused stream reset",
+                "remote_refused_stream_reset",
             ),
             (
                 SendErrorKind::Protocol("x".into()),

@@ -46,15 +46,14 @@ fn a_request_costs_the_same_few_allocations_each_time() {
         let mut client =
             TcpStream::connect(gateway.address()).expect("the gateway accepts connections");
         exchange(&mut client, 100); // pools and buffers are made
-        let count = |requests| {
+        let mut count = |requests| {
             let before = dhat::HeapStats::get().total_blocks;
             exchange(&mut client, requests);
             dhat::HeapStats::get().total_blocks - before
         };
-        let (hundred, two_hundred) = {
-            let mut count = count;
-            (count(100), count(200))
-        };
+        // The least of some rounds: now and then a timer or another thread allocates something of its own.
+        let mut least = |requests| (0..5).map(|_| count(requests)).min().unwrap_or_default();
+        let (hundred, two_hundred) = (least(100), least(200));
         assert_eq!(
             two_hundred,
             2 * hundred,

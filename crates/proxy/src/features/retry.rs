@@ -79,13 +79,17 @@ fn covers(trigger: RetryTrigger, policy: &Retry, status: u16, headers: &HeaderMa
 enum Failure {
     Connect,
     Reset,
+    Refused,
 }
 
 /// None: it was not the backend's doing.
 const fn failure(kind: &SendErrorKind) -> Option<Failure> {
     match kind {
         SendErrorKind::Connect { .. } | SendErrorKind::ConnectTimeout => Some(Failure::Connect),
-        SendErrorKind::Terminated | SendErrorKind::Protocol(_) => Some(Failure::Reset),
+        SendErrorKind::Refused => Some(Failure::Refused),
+        SendErrorKind::Terminated | SendErrorKind::Reset | SendErrorKind::Protocol(_) => {
+            Some(Failure::Reset)
+        }
         SendErrorKind::Overflow | SendErrorKind::RequestBody(_) => None,
     }
 }
@@ -95,9 +99,8 @@ const fn covers_failure(trigger: RetryTrigger, failure: Failure, unsent: bool) -
         RetryTrigger::ServerError | RetryTrigger::GatewayError | RetryTrigger::Reset => true,
         RetryTrigger::ResetBeforeRequest => unsent,
         RetryTrigger::ConnectFailure => matches!(failure, Failure::Connect),
-        // Only HTTP/2 endpoints refuse streams.
-        RetryTrigger::RefusedStream
-        | RetryTrigger::Retriable4xx
+        RetryTrigger::RefusedStream => matches!(failure, Failure::Refused),
+        RetryTrigger::Retriable4xx
         | RetryTrigger::RetriableStatusCodes
         | RetryTrigger::Cancelled
         | RetryTrigger::DeadlineExceeded

@@ -11,6 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep_until, timeout};
 use weir_plan::EndpointAddress;
 
+use super::http2;
 use super::pool::Slot;
 use super::{Channel, EndpointState, Overdue, SendErrorKind};
 use crate::body::Body;
@@ -29,11 +30,40 @@ pub(super) async fn open(
     worker: usize,
     slot: Slot,
 ) -> Result<Channel, SendErrorKind> {
+    let opened = async {
+        match dial(endpoint).await? {
+            Dialled::Tcp(stream) => speak(cluster, endpoint, worker, slot, stream).await,
+            Dialled::Unix(stream) => speak(cluster, endpoint, worker, slot, stream).await,
+        }
+    };
+    in_time(cluster, opened).await
+}
+
+/// The same for HTTP/2; with a place on the connection for the request that it is made for.
+pub(super) async fn open_http2(
+    cluster: &Arc<ClusterState>,
+    endpoint: &Arc<EndpointState>,
+    worker: usize,
+    slot: Slot,
+) -> Result<http2::Stream, SendErrorKind> {
+    let opened = async {
+        match dial(endpoint).await? {
+            Dialled::Tcp(it) => http2::speak(cluster, endpoint, worker, slot, it).await,
+            Dialled::Unix(it) => http2::speak(cluster, endpoint, worker, slot, it).await,
+        }
+    };
+    in_time(cluster, opened).await
+}
+
+async fn in_time<T>(
+    cluster: &ClusterState,
+    opened: impl Future<Output = Result<T, String>>,
+) -> Result<T, SendErrorKind> {
     let limit = cluster.policy().timeout.connect;
-    match timeout(limit, dial(cluster, endpoint, worker, slot)).await {
-        Ok(Ok(channel)) => {
+    match timeout(limit, opened).await {
+        Ok(Ok(connection)) => {
             cluster.stats.cx_total.count();
-            Ok(channel)
+            Ok(connection)
         }
         Ok(Err(reason)) => {
             cluster.stats.cx_connect_fail.count();
@@ -47,53 +77,32 @@ pub(super) async fn open(
     }
 }
 
-async fn dial(
-    cluster: &Arc<ClusterState>,
-    endpoint: &Arc<EndpointState>,
-    worker: usize,
-    slot: Slot,
-) -> Result<Channel, String> {
-    match &endpoint.endpoint.address {
-        EndpointAddress::Ip(address) => {
-            let stream = TcpStream::connect(address)
-                .await
-                .map_err(|error| error.to_string())?;
-            tcp(cluster, endpoint, worker, slot, stream).await
-        }
+/// A socket to an endpoint.
+enum Dialled {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+async fn dial(endpoint: &EndpointState) -> Result<Dialled, String> {
+    let said = |error: std::io::Error| error.to_string();
+    let stream = match &endpoint.endpoint.address {
+        EndpointAddress::Ip(address) => TcpStream::connect(address).await.map_err(said)?,
         EndpointAddress::Fqdn(name, _) => {
             let Some(resolution) = &endpoint.resolution else {
                 return Err(format!("{name} is not being resolved"));
             };
-            let addresses = resolution
-                .addresses()
-                .await
-                .map_err(|error| error.to_string())?;
+            let addresses = resolution.addresses().await;
+            let addresses = addresses.map_err(|error| error.to_string())?;
             // One after the other, until one answers.
-            let stream = TcpStream::connect(&*addresses)
-                .await
-                .map_err(|error| error.to_string())?;
-            tcp(cluster, endpoint, worker, slot, stream).await
+            TcpStream::connect(&*addresses).await.map_err(said)?
         }
         EndpointAddress::Unix(path) => {
-            let stream = UnixStream::connect(&**path)
-                .await
-                .map_err(|error| error.to_string())?;
-            speak(cluster, endpoint, worker, slot, stream).await
+            let stream = UnixStream::connect(&**path).await.map_err(said)?;
+            return Ok(Dialled::Unix(stream));
         }
-    }
-}
-
-async fn tcp(
-    cluster: &Arc<ClusterState>,
-    endpoint: &Arc<EndpointState>,
-    worker: usize,
-    slot: Slot,
-    stream: TcpStream,
-) -> Result<Channel, String> {
-    stream
-        .set_nodelay(true)
-        .map_err(|error| error.to_string())?;
-    speak(cluster, endpoint, worker, slot, stream).await
+    };
+    stream.set_nodelay(true).map_err(said)?;
+    Ok(Dialled::Tcp(stream))
 }
 
 /// Begins to speak HTTP/1.1, and leaves the connection to its driver.
@@ -179,7 +188,7 @@ async fn drive<S>(
 }
 
 /// When a connection's limits are to be looked at again.
-fn next_look(
+pub(super) fn next_look(
     cluster: &ClusterState,
     expires: Option<Instant>,
     idle_since: Option<Instant>,

@@ -3,6 +3,7 @@
 //! hyper's client is seen only in this module, so that another engine can take its place.
 
 pub(crate) mod connect;
+mod http2;
 pub(crate) mod pool;
 pub(crate) mod resolve;
 mod send;
@@ -23,6 +24,7 @@ use weir_plan::Endpoint;
 
 use crate::body::Body;
 use crate::features::circuit_breaker::{Count, Permit};
+use http2::SharedConnections;
 use pool::SlotState;
 use resolve::Resolution;
 
@@ -47,6 +49,8 @@ pub(crate) struct EndpointState {
     idle_count: AtomicUsize,
     /// Its idle connections, by the worker that drives them. The longest idle come first.
     idle: Box<[Mutex<Vec<Channel>>]>,
+    /// Its connections in HTTP/2.
+    shared: SharedConnections,
     /// Set when it left the cluster: its connections close when their requests end.
     retired: AtomicBool,
 }
@@ -95,6 +99,7 @@ impl EndpointState {
             connections: Count::default(),
             idle_count: AtomicUsize::new(0),
             idle: (0..workers).map(|_| Mutex::default()).collect(),
+            shared: SharedConnections::new(workers),
             retired: AtomicBool::new(false),
         }
     }
@@ -127,6 +132,12 @@ impl EndpointState {
             let closed = std::mem::take(&mut *shard.lock());
             self.idle_count.fetch_sub(closed.len(), Ordering::SeqCst);
         }
+        self.shared.close();
+    }
+
+    /// Whether it has left the cluster.
+    fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
     }
 
     /// Keeps a connection for later; gives it back where the endpoint is retired.

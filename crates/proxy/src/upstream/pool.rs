@@ -20,6 +20,7 @@ use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::http2::{self, Stream};
 use super::{Channel, EndpointState};
 use crate::cluster::ClusterState;
 
@@ -46,6 +47,8 @@ struct Waiter {
 pub(super) enum Turn {
     /// One that exists.
     Use(Channel),
+    /// A place on one in HTTP/2.
+    Share(Stream),
     /// Room for a new one.
     Open(Slot),
 }
@@ -76,14 +79,20 @@ pub(super) struct Waiting {
 }
 
 impl ClusterState {
+    /// Room for a new connection, where nobody waits for some.
+    pub(super) fn room(self: &Arc<Self>, endpoint: &Arc<EndpointState>) -> Option<Slot> {
+        if self.pool.waiting.load(Ordering::SeqCst) > 0 {
+            return None;
+        }
+        Slot::take(self, endpoint).ok()
+    }
+
     /// Room for a new connection or, at a limit, a place in the queue.
     pub(super) fn acquire(
         self: &Arc<Self>,
         endpoint: &Arc<EndpointState>,
     ) -> Result<Turn, Waiting> {
-        if self.pool.waiting.load(Ordering::SeqCst) == 0
-            && let Ok(slot) = Slot::take(self, endpoint)
-        {
+        if let Some(slot) = self.room(endpoint) {
             return Ok(Turn::Open(slot));
         }
         self.stats.cx_overflow.count();
@@ -134,7 +143,7 @@ impl ClusterState {
     fn serve_waiters(self: &Arc<Self>) {
         // What is decided under the lock is done after it: dropping a slot or a connection comes back here.
         let mut turns: SmallVec<[(Waiter, Turn); 1]> = SmallVec::new();
-        let mut evicted: SmallVec<[Channel; 1]> = SmallVec::new();
+        let mut evicted: SmallVec<[Evicted; 1]> = SmallVec::new();
         {
             let mut queue = self.pool.queue.lock();
             let mut closing = self.pool.closing.load(Ordering::SeqCst);
@@ -150,7 +159,7 @@ impl ClusterState {
                     Err(Full::Endpoint) => {}
                     Err(Full::Cluster) if closing > 0 => closing -= 1,
                     Err(Full::Cluster) => match self.evict() {
-                        Some(channel) => evicted.push(channel),
+                        Some(idle) => evicted.push(idle),
                         None => break,
                     },
                 }
@@ -162,7 +171,7 @@ impl ClusterState {
         for (waiter, turn) in turns {
             // A waiter that has just given up leaves its turn to the next.
             match waiter.turn.send(turn) {
-                Ok(()) | Err(Turn::Open(_)) => {}
+                Ok(()) | Err(Turn::Open(_) | Turn::Share(_)) => {}
                 Err(Turn::Use(channel)) => self.give_back(&waiter.endpoint, channel),
             }
         }
@@ -170,29 +179,41 @@ impl ClusterState {
 
     /// What a waiter can have now.
     fn offer(self: &Arc<Self>, endpoint: &Arc<EndpointState>) -> Result<Turn, Full> {
-        match self.take_idle_anywhere(endpoint) {
-            Some(channel) => Ok(Turn::Use(channel)),
-            None => Slot::take(self, endpoint).map(Turn::Open),
+        if let Some(channel) = self.take_idle_anywhere(endpoint) {
+            return Ok(Turn::Use(channel));
         }
+        if let Some(stream) = endpoint.shared.any() {
+            return Ok(Turn::Share(stream));
+        }
+        Slot::take(self, endpoint).map(Turn::Open)
     }
 
     /// An idle connection to give up, counted as closing.
-    fn evict(&self) -> Option<Channel> {
+    fn evict(&self) -> Option<Evicted> {
         let members = self.members();
-        let channel = members
-            .endpoints()
-            .find_map(|endpoint| endpoint.take_longest_idle())?;
+        let idle = members.endpoints().find_map(|endpoint| {
+            let own = endpoint.take_longest_idle().map(Evicted::Own);
+            own.or_else(|| endpoint.shared.evict().map(Evicted::Shared))
+        })?;
+        let slot = match &idle {
+            Evicted::Own(channel) => &channel.slot,
+            Evicted::Shared(http2::Evicted(shared)) => &shared.slot,
+        };
         // Where the connection has closed by itself meanwhile, its slot is about to call `after_change`.
-        let open =
-            channel
-                .slot
-                .0
-                .compare_exchange(OPEN, EVICTED, Ordering::SeqCst, Ordering::SeqCst);
+        let open = slot
+            .0
+            .compare_exchange(OPEN, EVICTED, Ordering::SeqCst, Ordering::SeqCst);
         if open.is_ok() {
             self.pool.closing.fetch_add(1, Ordering::SeqCst);
         }
-        Some(channel)
+        Some(idle)
     }
+}
+
+/// An idle connection that makes room for others. It closes when this is dropped.
+enum Evicted {
+    Own(Channel),
+    Shared(http2::Evicted),
 }
 
 /// Which limit leaves no room.

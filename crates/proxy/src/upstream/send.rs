@@ -38,7 +38,11 @@ pub(crate) enum SendErrorKind {
     ConnectTimeout,
     /// The connection ended before a response head.
     Terminated,
-    /// The endpoint sent something that is not HTTP/1.1.
+    /// The endpoint reset the stream.
+    Reset,
+    /// The endpoint refused the stream, and has not looked at it.
+    Refused,
+    /// The endpoint sent something that is not HTTP.
     Protocol(String),
     /// The request's body broke off.
     RequestBody(String),
@@ -61,6 +65,11 @@ impl ClusterState {
         request: Request<Body>,
         limit: &AttemptLimit,
     ) -> Result<Response<Body>, SendError> {
+        if self.speaks_http2() {
+            return self
+                .send_http2(worker.index, endpoint, request, limit)
+                .await;
+        }
         self.send_on(worker.index, endpoint, request, limit).await
     }
 
@@ -149,13 +158,17 @@ impl ClusterState {
                 SendErrorKind::Overflow
             });
         };
-        let turn = match self.acquire(endpoint) {
-            Ok(turn) => turn,
-            Err(waiting) => waiting.await,
-        };
-        match turn {
-            Turn::Use(channel) => Ok(channel),
-            Turn::Open(slot) => connect::open(self, endpoint, worker, slot).await,
+        loop {
+            let turn = match self.acquire(endpoint) {
+                Ok(turn) => turn,
+                Err(waiting) => waiting.await,
+            };
+            match turn {
+                Turn::Use(channel) => return Ok(channel),
+                Turn::Open(slot) => return connect::open(self, endpoint, worker, slot).await,
+                // From before the cluster spoke HTTP/1.1: it takes no more requests.
+                Turn::Share(_) => endpoint.shared.close(),
+            }
         }
     }
 }
@@ -211,8 +224,16 @@ impl Drop for Mark {
     }
 }
 
-fn kind(error: &hyper::Error) -> SendErrorKind {
+pub(super) fn kind(error: &hyper::Error) -> SendErrorKind {
     let source = std::error::Error::source(error);
+    if let Some(error) = source.and_then(|source| source.downcast_ref::<h2::Error>()) {
+        return match error.reason() {
+            Some(h2::Reason::REFUSED_STREAM) => SendErrorKind::Refused,
+            Some(_) if error.is_reset() && error.is_remote() => SendErrorKind::Reset,
+            Some(_) if error.is_library() => SendErrorKind::Protocol(error.to_string()),
+            Some(_) | None => SendErrorKind::Terminated,
+        };
+    }
     if let Some(body) = source.and_then(|source| source.downcast_ref::<BodyError>()) {
         SendErrorKind::RequestBody(body.to_string())
     } else if error.is_parse() {

@@ -56,7 +56,9 @@ pub(crate) fn of_rule(
             Vec::new(),
         );
     };
-    let mixed = usable.iter().any(|it| it.addresses != first.addresses);
+    let mixed = usable
+        .iter()
+        .any(|it| it.addresses != first.addresses || it.protocol != first.protocol);
     let filtered = weighted
         .iter()
         .any(|(_, it)| !it.request_headers.is_empty() || !it.response_headers.is_empty());
@@ -82,10 +84,16 @@ fn one_cluster(
     scope: &Scope<'_>,
 ) -> (Vec<WeightedTarget>, Vec<Cluster>) {
     let name = ClusterName::of_rule(scope.rule, scope.gateway, scope.listener, None);
-    let localities = backends
+    let usable = backends
         .iter()
-        .filter_map(|(_, it)| Some(locality(it, it.usable().ok()?)))
-        .collect();
+        .filter_map(|(_, it)| Some((*it, it.usable().ok()?)));
+    let localities = usable.clone().map(|(it, target)| locality(it, target));
+    let localities = localities.collect();
+    // They are not mixed.
+    let protocol = usable
+        .map(|(_, target)| target.protocol)
+        .next()
+        .unwrap_or(UpstreamProtocol::Http1);
     // A single backend may have filters; several with filters have clusters of their own.
     let changes = backends
         .first()
@@ -98,7 +106,10 @@ fn one_cluster(
         request_headers,
         response_headers,
     };
-    (vec![target], vec![cluster(name, localities, applied)])
+    (
+        vec![target],
+        vec![cluster(name, localities, protocol, applied)],
+    )
 }
 
 /// A cluster for each backend, with fixed shares. Those that cannot be used answer 500 for theirs.
@@ -117,6 +128,7 @@ fn one_cluster_each(
                 clusters.push(cluster(
                     name.clone(),
                     vec![locality(backend, target)],
+                    target.protocol,
                     applied,
                 ));
                 SplitTarget::Cluster(name)
@@ -137,6 +149,7 @@ fn locality(backend: &RuleBackend, target: &Target) -> Locality {
         endpoints,
         priority,
         addresses: _,
+        protocol: _,
     } = target;
     Locality {
         weight: backend.weight,
@@ -145,11 +158,16 @@ fn locality(backend: &RuleBackend, target: &Target) -> Locality {
     }
 }
 
-fn cluster(name: ClusterName, localities: Vec<Locality>, applied: &Applied) -> Cluster {
+fn cluster(
+    name: ClusterName,
+    localities: Vec<Locality>,
+    protocol: UpstreamProtocol,
+    applied: &Applied,
+) -> Cluster {
     Cluster {
         name,
         origin: applied.origin.clone(),
-        protocol: UpstreamProtocol::Http1,
+        protocol,
         localities,
         policy: Arc::clone(&applied.cluster),
     }

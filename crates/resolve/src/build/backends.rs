@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use weir_plan::{EndpointsName, NamespacedName};
+use weir_plan::{EndpointsName, NamespacedName, UpstreamProtocol};
 
 use crate::Context;
 use crate::api::backend::{BackendEndpoint, BackendSpec};
@@ -20,6 +20,8 @@ pub(crate) struct Target {
     pub(crate) priority: u8,
     /// What their addresses are.
     pub(crate) addresses: Addresses,
+    /// What they speak.
+    pub(crate) protocol: UpstreamProtocol,
 }
 
 /// What the addresses of a backend are. One cluster does not mix them.
@@ -147,16 +149,18 @@ fn of_service(
         let message = format!("Service {name} has no TCP port {number}; it has {known:?}");
         return refuse("PortNotFound", message);
     };
-    if let Some(protocol) = port
-        .app_protocol
-        .as_deref()
-        .filter(|it| is_unserved_protocol(it))
-    {
-        let message = format!(
-            "port {number} of Service {name} speaks {protocol}, which is not supported yet; only HTTP/1.1 is"
-        );
-        return refuse("UnsupportedProtocol", message);
-    }
+    let protocol = match port.app_protocol.as_deref() {
+        None => UpstreamProtocol::Http1,
+        Some(protocol) => match protocol_named(protocol) {
+            Some(protocol) => protocol,
+            None => {
+                let message = format!(
+                    "port {number} of Service {name} speaks {protocol}, which is not supported yet; HTTP/1.1 and HTTP/2 in clear text are"
+                );
+                return refuse("UnsupportedProtocol", message);
+            }
+        },
+    };
     let number = u16::try_from(number).map_err(|_| Unresolved {
         reason: "PortNotFound",
         message: format!("port {number} of Service {name} is not between 1 and 65535"),
@@ -165,14 +169,24 @@ fn of_service(
         endpoints: EndpointsName::of_service(name, number),
         priority: 0,
         addresses: Addresses::Static,
+        protocol,
     })
 }
 
-/// The application protocols that say that a port does not take plain HTTP/1.1. Others mean nothing to a gateway.
-fn is_unserved_protocol(protocol: &str) -> bool {
-    let name = protocol.strip_prefix("kubernetes.io/").unwrap_or(protocol);
-    ["h2c", "ws", "wss", "https", "http2", "grpc", "tls"]
-        .contains(&name.to_ascii_lowercase().as_str())
+/// What an application protocol means; none: one that is not supported. Names that mean nothing to a gateway leave it at
+/// HTTP/1.1.
+fn protocol_named(protocol: &str) -> Option<UpstreamProtocol> {
+    let name = protocol
+        .rsplit_once('/')
+        .map_or(protocol, |(domain, name)| {
+            let known = ["kubernetes.io", "gateway.envoyproxy.io"].contains(&domain);
+            if known { name } else { protocol }
+        });
+    match name.to_ascii_lowercase().as_str() {
+        "h2c" | "http2" | "grpc" => Some(UpstreamProtocol::Http2),
+        "ws" | "wss" | "https" | "tls" => None,
+        _ => Some(UpstreamProtocol::Http1),
+    }
 }
 
 fn of_backend(
@@ -180,7 +194,7 @@ fn of_backend(
     backend: &Backend,
     context: &Context,
 ) -> Result<Target, Unresolved> {
-    let addresses = check(backend, context).map_err(|why| Unresolved {
+    let (addresses, protocol) = check(backend, context).map_err(|why| Unresolved {
         reason: if why.protocol {
             "UnsupportedProtocol"
         } else {
@@ -193,6 +207,7 @@ fn of_backend(
         endpoints: EndpointsName::of_backend(name),
         priority,
         addresses,
+        protocol,
     })
 }
 
@@ -205,8 +220,11 @@ pub(crate) struct NotAccepted {
     pub(crate) message: String,
 }
 
-/// What the addresses of a Backend are, or why it is not accepted.
-pub(crate) fn check(backend: &Backend, context: &Context) -> Result<Addresses, NotAccepted> {
+/// What the addresses of a Backend are and what it speaks, or why it is not accepted.
+pub(crate) fn check(
+    backend: &Backend,
+    context: &Context,
+) -> Result<(Addresses, UpstreamProtocol), NotAccepted> {
     let BackendSpec {
         r#type,
         endpoints,
@@ -230,14 +248,15 @@ pub(crate) fn check(backend: &Backend, context: &Context) -> Result<Addresses, N
     let unserved = |protocol: &str| NotAccepted {
         protocol: true,
         message: format!(
-            "{protocol} towards backends is not supported yet; only HTTP/1.1 in clear text is"
+            "{protocol} towards backends is not supported yet; HTTP/1.1 and HTTP/2 in clear text are"
         ),
     };
     if tls.is_some() {
         return Err(unserved("TLS"));
     }
-    if let Some(protocol) = app_protocols.first() {
-        return Err(unserved(protocol));
+    let mut speaks = UpstreamProtocol::Http1;
+    for protocol in app_protocols {
+        speaks = protocol_named(protocol).ok_or_else(|| unserved(protocol))?;
     }
     let mut sorts = endpoints.iter().map(|it| check_endpoint(it, context));
     let first = sorts
@@ -251,7 +270,7 @@ pub(crate) fn check(backend: &Backend, context: &Context) -> Result<Addresses, N
             ));
         }
     }
-    Ok(first)
+    Ok((first, speaks))
 }
 
 fn check_endpoint(endpoint: &BackendEndpoint, context: &Context) -> Result<Addresses, String> {

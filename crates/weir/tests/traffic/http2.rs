@@ -20,14 +20,14 @@ use crate::gateway::{EDGE, Gateway, policy, route, route_all, to};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection, driven by the runtime.
-struct Client {
+pub(crate) struct Client {
     address: SocketAddr,
     runtime: Runtime,
     sender: SendRequest<Full<Bytes>>,
 }
 
 impl Client {
-    fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         Self::with_window(address, 1 << 20)
     }
 
@@ -56,7 +56,7 @@ impl Client {
         }
     }
 
-    fn send(&self, request: Request<Full<Bytes>>) -> Sent {
+    pub(crate) fn send(&self, request: Request<Full<Bytes>>) -> Sent {
         let mut sender = self.sender.clone();
         Sent(
             self.runtime
@@ -70,7 +70,7 @@ impl Client {
     }
 
     /// The status, the body and the trailers.
-    fn whole(&self, sent: Sent) -> (u16, String, Option<http::HeaderMap>) {
+    pub(crate) fn whole(&self, sent: Sent) -> (u16, String, Option<http::HeaderMap>) {
         let response = self.response(sent).expect("a response");
         let status = response.status().as_u16();
         let body = self
@@ -88,7 +88,7 @@ impl Client {
     }
 }
 
-struct Sent(tokio::task::JoinHandle<Result<Response<Incoming>, hyper::Error>>);
+pub(crate) struct Sent(tokio::task::JoinHandle<Result<Response<Incoming>, hyper::Error>>);
 
 async fn timeout_of<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.expect("it comes in time")

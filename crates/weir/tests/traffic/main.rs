@@ -3,6 +3,10 @@
 //! Each module is one feature. A gateway is made from YAML as users write it, backends do what the test says, and
 //! clients speak raw HTTP/1.1.
 
+// Whether the data plane may be shared by threads is asked deeper than the default allows: bodies hold connections, which
+// hold bodies.
+#![recursion_limit = "256"]
+
 mod access_log;
 mod attachment;
 mod backend;
@@ -14,6 +18,7 @@ mod gateway;
 mod circuit_breaker;
 mod headers;
 mod http2;
+mod http2_upstream;
 mod identity;
 mod leaks;
 mod load_balancer;

@@ -112,11 +112,47 @@ fn one_cluster_holds_all_backends_unless_they_must_be_apart() {
 }
 
 #[test]
+fn a_cluster_speaks_what_its_backends_do() {
+    let speaking = |name: &str, protocol: &str| {
+        let mut it = service(name);
+        it["spec"]["ports"][0]["appProtocol"] = json!(protocol);
+        it
+    };
+    let backend = json!({"kind": "Backend", "metadata": {"name": "b"}, "spec": {
+        "appProtocols": ["gateway.envoyproxy.io/h2c"], "endpoints": [{"ip": {"address": "10.0.0.1", "port": 1}}]}});
+    let objects = [
+        service("plain"),
+        speaking("own", "example.com/own"),
+        speaking("h2c", "kubernetes.io/h2c"),
+        speaking("grpc", "grpc"),
+        backend,
+    ];
+    use weir_plan::UpstreamProtocol::{Http1, Http2};
+    for (refs, expected) in [
+        (json!([to_service("plain"), to_service("own")]), vec![Http1]),
+        (
+            json!([to_service("h2c"), to_service("grpc"), to_backend("b")]),
+            vec![Http2],
+        ),
+        (
+            json!([to_service("plain"), to_service("h2c")]),
+            vec![Http1, Http2],
+        ),
+    ] {
+        let mut documents = objects.to_vec();
+        documents.extend([edge(), route("r", json!([{"backendRefs": refs}]))]);
+        let plan = resolved(&documents).plan;
+        let spoken: Vec<_> = plan.clusters.values().map(|it| it.protocol).collect();
+        assert_eq!(spoken, expected, "{refs}");
+    }
+}
+
+#[test]
 fn a_backend_ref_that_leads_nowhere_says_why() {
     let mut external = service("external");
     external["spec"]["type"] = json!("ExternalName");
-    let mut h2c = service("h2c");
-    h2c["spec"]["ports"][0]["appProtocol"] = json!("kubernetes.io/h2c");
+    let mut ws = service("ws");
+    ws["spec"]["ports"][0]["appProtocol"] = json!("kubernetes.io/ws");
     let mut own = service("own");
     own["spec"]["ports"][0]["appProtocol"] = json!("example.com/own");
     let mut udp = service("udp");
@@ -130,7 +166,7 @@ fn a_backend_ref_that_leads_nowhere_says_why() {
         "to": [{"group": "", "kind": "Service", "name": "granted"}]}});
     let objects = [
         external,
-        h2c,
+        ws,
         own,
         udp,
         far,
@@ -156,7 +192,7 @@ fn a_backend_ref_that_leads_nowhere_says_why() {
         ),
         (to_service("udp"), "!ResolvedRefs(PortNotFound)"),
         (to_service("external"), "!ResolvedRefs(UnsupportedValue)"),
-        (to_service("h2c"), "!ResolvedRefs(UnsupportedProtocol)"),
+        (to_service("ws"), "!ResolvedRefs(UnsupportedProtocol)"),
         (to_backend("bad"), "!ResolvedRefs(UnsupportedValue)"),
         (
             json!({"kind": "ConfigMap", "name": "s"}),
@@ -238,12 +274,12 @@ fn a_backend_says_why_it_is_not_accepted() {
             "type DynamicResolver is not supported yet",
         ),
         (
-            json!({"appProtocols": ["gateway.envoyproxy.io/h2c"]}),
-            "gateway.envoyproxy.io/h2c towards backends is not supported yet; only HTTP/1.1 in clear text is",
+            json!({"appProtocols": ["gateway.envoyproxy.io/ws"]}),
+            "gateway.envoyproxy.io/ws towards backends is not supported yet; HTTP/1.1 and HTTP/2 in clear text are",
         ),
         (
             json!({"tls": {}}),
-            "TLS towards backends is not supported yet; only HTTP/1.1 in clear text is",
+            "TLS towards backends is not supported yet; HTTP/1.1 and HTTP/2 in clear text are",
         ),
     ];
     for (spec, why) in cases {

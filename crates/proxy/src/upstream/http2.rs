@@ -1,0 +1,439 @@
+//! Connections to endpoints that speak HTTP/2: one is shared by many requests, of all workers.
+//!
+//! Each worker opens a connection of its own where there is room for one, and has its requests carried by it; where
+//! there is none, by whichever connection can take another stream. A connection that takes no further requests ends
+//! when its last one has.
+
+use std::cell::RefCell;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use http::header::HOST;
+use http::uri::{PathAndQuery, Scheme};
+use http::{Request, Response, Uri, Version};
+use hyper::client::conn::http2::{self, Connection, SendRequest};
+use hyper::rt::Executor;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::EndpointState;
+use super::connect::{self, next_look};
+use super::pool::{Slot, SlotState, Turn};
+use super::send::{SendError, SendErrorKind, kind};
+use crate::body::Body;
+use crate::cluster::ClusterState;
+use crate::features::circuit_breaker::Permit;
+use crate::features::timeout::AttemptLimit;
+
+/// Requests at one time over one connection, if the endpoint allows so many: Envoy Gateway's default.
+const MAX_CONCURRENT_STREAMS: u32 = 1_024;
+/// Bytes of responses that may be on their way, for a stream and for all: Envoy Gateway's defaults.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes of a request that are kept for an endpoint that does not take them, per stream.
+const MAX_SEND_BUFFER: usize = 64 * 1024;
+
+/// The mark, beside the number of streams, of a connection that takes no more.
+const CLOSED: u32 = 1 << 31;
+
+/// A connection that many requests share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    sender: SendRequest<Body>,
+    /// Streams in progress, and [`CLOSED`].
+    streams: AtomicU32,
+    /// The most that the endpoint allows.
+    allowed: AtomicUsize,
+    /// Requests sent so far.
+    served: AtomicU32,
+    /// Wakes the driver where there may be something to close.
+    changed: Notify,
+    /// The worker that drives it.
+    home: usize,
+    pub(super) slot: Arc<SlotState>,
+}
+
+impl Shared {
+    /// A stream, unless there are too many or the connection takes none.
+    fn begin(self: &Arc<Self>) -> Option<Stream> {
+        let allowed = self.allowed.load(Ordering::Relaxed);
+        let max = u32::try_from(allowed)
+            .map_or(MAX_CONCURRENT_STREAMS, |it| it.min(MAX_CONCURRENT_STREAMS));
+        let begun = self
+            .streams
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| {
+                (n < max && !self.sender.is_closed()).then_some(n + 1)
+            });
+        begun.ok().map(|_| Stream(Arc::clone(self)))
+    }
+
+    /// Takes no more requests from now on.
+    fn close(&self) {
+        self.streams.fetch_or(CLOSED, Ordering::SeqCst);
+        self.changed.notify_one();
+    }
+
+    /// Takes no more requests, if there are none.
+    fn close_if_idle(&self) -> bool {
+        let idle = self
+            .streams
+            .compare_exchange(0, CLOSED, Ordering::SeqCst, Ordering::SeqCst);
+        idle.is_ok()
+    }
+
+    /// Whether it is about to end.
+    fn is_done(&self) -> bool {
+        self.streams.load(Ordering::SeqCst) == CLOSED
+    }
+}
+
+/// A request's place on a connection; dropping it leaves the place to others.
+#[derive(Debug)]
+pub(crate) struct Stream(Arc<Shared>);
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let Self(shared) = self;
+        let before = shared.streams.fetch_sub(1, Ordering::SeqCst);
+        if before & !CLOSED == 1 {
+            shared.changed.notify_one();
+        }
+    }
+}
+
+/// An idle connection that was chosen to make room for others; it ends when this is dropped.
+pub(super) struct Evicted(pub(super) Arc<Shared>);
+
+impl Drop for Evicted {
+    fn drop(&mut self) {
+        self.0.changed.notify_one();
+    }
+}
+
+/// The shared connections of one endpoint.
+#[derive(Debug)]
+pub(super) struct SharedConnections(Box<[OfWorker]>);
+
+/// Those that one worker drives.
+#[derive(Debug, Default)]
+struct OfWorker {
+    connections: Mutex<Vec<Arc<Shared>>>,
+    /// Held while one is being opened, so that requests that come meanwhile wait for it.
+    opening: tokio::sync::Mutex<()>,
+}
+
+impl OfWorker {
+    fn begin(&self) -> Option<Stream> {
+        self.connections.lock().iter().find_map(Shared::begin)
+    }
+}
+
+impl SharedConnections {
+    pub(super) fn new(workers: usize) -> Self {
+        Self((0..workers).map(|_| OfWorker::default()).collect())
+    }
+
+    /// A stream on any connection.
+    pub(super) fn any(&self) -> Option<Stream> {
+        self.0.iter().find_map(OfWorker::begin)
+    }
+
+    /// Closes a connection without requests.
+    pub(super) fn evict(&self) -> Option<Evicted> {
+        self.0.iter().find_map(|it| {
+            let connections = it.connections.lock();
+            let idle = connections.iter().find(|it| it.close_if_idle())?;
+            Some(Evicted(Arc::clone(idle)))
+        })
+    }
+
+    /// Lets the requests in progress be the last.
+    pub(super) fn close(&self) {
+        for it in &self.0 {
+            for shared in std::mem::take(&mut *it.connections.lock()) {
+                shared.close();
+            }
+        }
+    }
+}
+
+impl ClusterState {
+    /// [`ClusterState::send`] to an endpoint that speaks HTTP/2. Dropping the future, or the response's body before its
+    /// end, resets the stream.
+    pub(super) async fn send_http2(
+        self: &Arc<Self>,
+        worker: usize,
+        endpoint: &Arc<EndpointState>,
+        request: Request<Body>,
+        limit: &AttemptLimit,
+    ) -> Result<Response<Body>, SendError> {
+        let unsent = |kind, request| SendError {
+            kind,
+            request: Some(request),
+        };
+        let mut request = in_http2(request).map_err(|request| {
+            let reason = "the request's host is no authority".to_owned();
+            unsent(SendErrorKind::Protocol(reason), *request)
+        })?;
+        loop {
+            let stream = match self.stream(worker, endpoint).await {
+                Ok(stream) => stream,
+                Err(kind) => return Err(unsent(kind, request)),
+            };
+            let max = self.policy().circuit_breaker.max_parallel_requests;
+            let Some(permit) = Permit::take(&self.breaker.requests, max) else {
+                self.stats.rq_active_overflow.count();
+                return Err(unsent(SendErrorKind::Overflow, request));
+            };
+            self.stats.rq_total.count();
+            limit.connected(Instant::now());
+            let Stream(shared) = &stream;
+            let served = shared.served.fetch_add(1, Ordering::Relaxed);
+            let max = self.policy().circuit_breaker.max_requests_per_connection;
+            if max.is_some_and(|max| served + 1 >= max) {
+                self.stats.cx_max_requests.count();
+                shared.close();
+            }
+            let mut sender = shared.sender.clone();
+            let lease = Lease {
+                cluster: Arc::clone(self),
+                counted: Some((permit, endpoint.begin())),
+                stream: Some(stream),
+            };
+            match sender.try_send_request(request).await {
+                Ok(response) => {
+                    return Ok(response.map(|body| Body::incoming(body).holding(lease)));
+                }
+                Err(mut error) => match error.take_message() {
+                    // The endpoint was about to close it: nothing of the request has been looked at.
+                    Some(unsent) if served > 0 => request = unsent,
+                    unsent => {
+                        return Err(SendError {
+                            kind: kind(error.error()),
+                            request: unsent,
+                        });
+                    }
+                },
+            }
+        }
+    }
+
+    /// A place on a connection: on one of this worker, on a new one, on another's, or what comes of waiting.
+    async fn stream(
+        self: &Arc<Self>,
+        worker: usize,
+        endpoint: &Arc<EndpointState>,
+    ) -> Result<Stream, SendErrorKind> {
+        let own = &endpoint.shared.0[worker];
+        if let Some(stream) = own.begin() {
+            return Ok(stream);
+        }
+        let max = self.policy().circuit_breaker.max_pending_requests;
+        let Some(_pending) = Permit::take(&self.breaker.pending, max) else {
+            // Not allowed to wait; but a connection of another worker needs no waiting.
+            return endpoint.shared.any().ok_or_else(|| {
+                self.stats.rq_pending_overflow.count();
+                SendErrorKind::Overflow
+            });
+        };
+        let _opening = own.opening.lock().await;
+        loop {
+            if let Some(stream) = own.begin() {
+                return Ok(stream);
+            }
+            let slot = match self.room(endpoint) {
+                Some(slot) => slot,
+                None => match self.acquire(endpoint) {
+                    Ok(Turn::Open(slot)) => slot,
+                    Ok(Turn::Share(stream)) => return Ok(stream),
+                    Ok(Turn::Use(_)) => continue,
+                    Err(waiting) => match waiting.await {
+                        Turn::Open(slot) => slot,
+                        Turn::Share(stream) => return Ok(stream),
+                        // One in HTTP/1.1, from before the cluster spoke HTTP/2; it closes here.
+                        Turn::Use(_) => continue,
+                    },
+                },
+            };
+            return connect::open_http2(self, endpoint, worker, slot).await;
+        }
+    }
+}
+
+/// What a response in progress occupies. Dropped when its body has ended, or before.
+struct Lease {
+    cluster: Arc<ClusterState>,
+    counted: Option<(Permit, Permit)>,
+    stream: Option<Stream>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // First the counts: whoever gets the place next must find theirs free.
+        self.counted = None;
+        self.stream = None;
+        self.cluster.after_change();
+    }
+}
+
+/// The request as HTTP/2 has it: its target says which host is meant.
+fn in_http2(request: Request<Body>) -> Result<Request<Body>, Box<Request<Body>>> {
+    let (mut head, body) = request.into_parts();
+    let host = head.headers.get(HOST).map_or(&b""[..], |it| it.as_bytes());
+    let path = head.uri.path_and_query().cloned();
+    let uri = Uri::builder()
+        .scheme(Scheme::HTTP)
+        .authority(host)
+        .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")))
+        .build();
+    match uri {
+        Ok(uri) => {
+            head.headers.remove(HOST);
+            head.uri = uri;
+            head.version = Version::HTTP_2;
+            Ok(Request::from_parts(head, body))
+        }
+        Err(_) => Err(Box::new(Request::from_parts(head, body))),
+    }
+}
+
+/// Begins to speak HTTP/2, and leaves the connection to its driver.
+pub(super) async fn speak<S>(
+    cluster: &Arc<ClusterState>,
+    endpoint: &Arc<EndpointState>,
+    worker: usize,
+    slot: Slot,
+    stream: S,
+) -> Result<Stream, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let tasks = Tasks::default();
+    let handshake = http2::Builder::new(tasks.clone())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(MAX_SEND_BUFFER)
+        .handshake(TokioIo::new(stream))
+        .await;
+    let (sender, connection) = handshake.map_err(|error| error.to_string())?;
+    let now = Instant::now();
+    let age = cluster.policy().timeout.max_connection_duration;
+    let shared = Arc::new(Shared {
+        sender,
+        streams: AtomicU32::new(0),
+        allowed: AtomicUsize::new(connection.current_max_send_streams()),
+        served: AtomicU32::new(0),
+        changed: Notify::new(),
+        home: worker,
+        slot: Arc::clone(&slot.state),
+    });
+    let stream = shared.begin().ok_or("the connection takes no requests")?;
+    let own = &endpoint.shared.0[worker];
+    own.connections.lock().push(Arc::clone(&shared));
+    if endpoint.is_retired() {
+        endpoint.shared.close();
+    }
+    let driver = Driver {
+        cluster: Arc::clone(cluster),
+        endpoint: Arc::clone(endpoint),
+        shared,
+        expires: age.and_then(|age| now.checked_add(age)),
+    };
+    tokio::task::spawn_local(async move {
+        // Given back when the socket is closed, which the last of the tasks does.
+        let _slot = slot;
+        driver.drive(connection).await;
+        tasks.end().await;
+    });
+    Ok(stream)
+}
+
+/// The tasks that hyper moves a connection's bytes in.
+#[derive(Clone, Default)]
+struct Tasks(Rc<RefCell<JoinSet<()>>>);
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        let mut tasks = self.0.borrow_mut();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_local(task);
+    }
+}
+
+impl Tasks {
+    async fn end(self) {
+        let mut tasks = self.0.take();
+        tasks.shutdown().await;
+    }
+}
+
+struct Driver {
+    cluster: Arc<ClusterState>,
+    endpoint: Arc<EndpointState>,
+    shared: Arc<Shared>,
+    /// When it becomes too old for new requests.
+    expires: Option<Instant>,
+}
+
+impl Driver {
+    /// Follows a connection until it ends, or has been idle or alive for too long.
+    async fn drive<S>(self, connection: Connection<TokioIo<S>, Body, Tasks>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self {
+            cluster,
+            endpoint,
+            shared,
+            mut expires,
+        } = self;
+        let mut connection = pin!(connection);
+        let mut alarm = pin!(sleep_until(next_look(&cluster, expires, None)));
+        // Since when it has no streams; none: it has some.
+        let mut idle_since = None;
+        while !shared.is_done() {
+            let ended = std::future::poll_fn(|cx| {
+                let polled = connection.as_mut().poll(cx);
+                let allowed = connection.current_max_send_streams();
+                shared.allowed.store(allowed, Ordering::Relaxed);
+                polled
+            });
+            tokio::select! {
+                biased;
+                // What went wrong is told to whoever waits for a response.
+                _ = ended => break,
+                // Streams may have begun and ended since the last look.
+                () = shared.changed.notified() => idle_since = None,
+                () = &mut alarm => {}
+            }
+            let now = Instant::now();
+            if expires.is_some_and(|expires| expires <= now) {
+                expires = None;
+                cluster.stats.cx_max_duration_reached.count();
+                shared.close();
+            }
+            let busy = shared.streams.load(Ordering::SeqCst) & !CLOSED > 0;
+            idle_since = (!busy).then(|| idle_since.unwrap_or(now));
+            let timeout = cluster.policy().timeout.connection_idle;
+            if let (Some(since), Some(timeout)) = (idle_since, timeout)
+                && now.saturating_duration_since(since) >= timeout
+                && shared.close_if_idle()
+            {
+                cluster.stats.cx_idle_timeout.count();
+            }
+            alarm
+                .as_mut()
+                .reset(next_look(&cluster, expires, idle_since));
+        }
+        shared.streams.fetch_or(CLOSED, Ordering::SeqCst);
+        let own = &endpoint.shared.0[shared.home];
+        let mut connections = own.connections.lock();
+        connections.retain(|it| !Arc::ptr_eq(it, &shared));
+    }
+}
