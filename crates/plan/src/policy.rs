@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use crate::features::circuit_breaker::CircuitBreaker;
+use crate::features::connection::Connection;
+use crate::features::dns::Dns;
 use crate::features::fault_injection::FaultInjection;
+use crate::features::health_check::HealthCheck;
 use crate::features::load_balancer::LoadBalancer;
 use crate::features::rate_limit::RateLimit;
 use crate::features::retry::Retry;
@@ -41,6 +44,12 @@ pub struct ClusterPolicy {
     pub timeout: ClusterTimeout,
     /// How an endpoint is chosen.
     pub load_balancer: LoadBalancer,
+    /// Which endpoints are taken for healthy.
+    pub health_check: HealthCheck,
+    /// How connections are made and kept.
+    pub connection: Connection,
+    /// How host names of endpoints are resolved.
+    pub dns: Dns,
 }
 
 impl ClusterPolicy {
@@ -49,5 +58,8 @@ impl ClusterPolicy {
         circuit_breaker: CircuitBreaker::DEFAULT,
         timeout: ClusterTimeout::DEFAULT,
         load_balancer: LoadBalancer::DEFAULT,
+        health_check: HealthCheck::DEFAULT,
+        connection: Connection::DEFAULT,
+        dns: Dns::DEFAULT,
     };
 }

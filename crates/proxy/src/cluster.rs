@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
+use weir_plan::features::load_balancer::LoadBalancer;
 use weir_plan::{
     Cluster, ClusterName, ClusterPolicy, Endpoint, EndpointAddress, EndpointMap, Locality,
     UpstreamProtocol,
@@ -67,10 +68,16 @@ impl ClusterState {
     /// Chooses an endpoint: a locality by weight, then one of its endpoints by the load balancer. One in `tried`
     /// comes only where five more choices find no other. None: there are no endpoints.
     pub(crate) fn pick(&self, worker: &Worker, tried: &[EndpointId]) -> Option<Arc<EndpointState>> {
-        let balancer = self.policy().load_balancer;
+        let policy = self.policy();
+        // Zones and endpoints that a request names itself are not enforced yet.
+        let LoadBalancer {
+            algorithm,
+            zone_aware: _,
+            endpoint_override: _,
+        } = &policy.load_balancer;
         let members = self.members();
         members
-            .pick(balancer, worker.index, &mut worker.rng(), tried)
+            .pick(algorithm, worker.index, &mut worker.rng(), tried)
             .cloned()
     }
 

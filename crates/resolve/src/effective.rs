@@ -11,6 +11,7 @@ use weir_plan::{ClusterPolicy, ListenerName, Origin, PolicyRef, RoutePolicy, Rul
 
 use crate::attach::PolicyId;
 use crate::diagnostics::FieldPath;
+use crate::features::routing_type::RoutingType;
 use crate::lower::Lowered;
 use crate::precedence::ChainPart;
 use crate::topology::ListenerKey;
@@ -62,6 +63,8 @@ pub struct Applied {
     pub route: Arc<RoutePolicy>,
     /// What applies to connections, likewise.
     pub cluster: Arc<ClusterPolicy>,
+    /// Where requests to Services go, likewise; none: as the gateway says.
+    pub routing_type: Option<RoutingType>,
     /// The policies that contribute.
     pub origin: Origin,
     /// Why rules of HTTP and gRPC routes answer 500. Other routes go on without the policy.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gateway_api::experimental::httproutes::HttpRouteRules;
 use serde::Deserialize;
+use weir_plan::features::connection::Connection;
 use weir_plan::{ClusterPolicy, NamespacedName, RoutePolicy};
 
 use crate::api::ConfigMap;
@@ -11,6 +12,7 @@ use crate::api::scalar::parse_duration;
 use crate::api::spec::BackendTrafficPolicySpec;
 use crate::diagnostics::FieldPath;
 use crate::effective::Applied;
+use crate::features::routing_type::RoutingType;
 use crate::features::{
     Faults, admission_control, bandwidth_limit, circuit_breaker, connection, dns, fault_injection,
     health_check, http_upgrade, load_balancer, rate_limit, request_buffer, response_override,
@@ -29,6 +31,8 @@ pub(crate) struct Lowered {
     pub(crate) route: Arc<RoutePolicy>,
     /// What applies to connections, likewise.
     pub(crate) cluster: Arc<ClusterPolicy>,
+    /// Where requests to Services go, likewise; none: as the gateway says.
+    pub(crate) routing_type: Option<RoutingType>,
     /// What is wrong with the settings.
     pub(crate) faults: Faults,
     /// Why they are invalid: the text of the policy's status.
@@ -37,26 +41,31 @@ pub(crate) struct Lowered {
     pub(crate) config_maps: Vec<(NamespacedName, Option<Arc<ConfigMap>>)>,
 }
 
+/// What settings come to that say nothing.
+const DEFAULTS: (RoutePolicy, ClusterPolicy, Option<RoutingType>) =
+    (RoutePolicy::DEFAULT, ClusterPolicy::DEFAULT, None);
+
 /// Lowers settings. One that is invalid makes all of them so.
 pub(crate) fn lower(merged: Merged, resources: &Resources) -> Lowered {
     let mut faults = Faults::default();
     let mut config_maps = Vec::new();
-    let (route, cluster) = match read(&merged) {
+    let (route, cluster, routing_type) = match read(&merged) {
         Ok(spec) => settings(&spec, &merged, resources, &mut config_maps, &mut faults),
         Err((field, text)) => {
             faults.add("", field, text);
-            (RoutePolicy::DEFAULT, ClusterPolicy::DEFAULT)
+            DEFAULTS
         }
     };
     let invalid = faults.message();
-    let (route, cluster) = match invalid {
-        None => (route, cluster),
-        Some(_) => (RoutePolicy::DEFAULT, ClusterPolicy::DEFAULT),
+    let (route, cluster, routing_type) = match invalid {
+        None => (route, cluster, routing_type),
+        Some(_) => DEFAULTS,
     };
     Lowered {
         merged,
         route: Arc::new(route),
         cluster: Arc::new(cluster),
+        routing_type,
         faults,
         invalid,
         config_maps,
@@ -71,6 +80,7 @@ pub(crate) fn unmerged(merged: Merged, text: String) -> Lowered {
         merged,
         route: Arc::new(RoutePolicy::DEFAULT),
         cluster: Arc::new(ClusterPolicy::DEFAULT),
+        routing_type: None,
         invalid: faults.message(),
         faults,
         config_maps: Vec::new(),
@@ -107,7 +117,7 @@ fn settings(
     resources: &Resources,
     config_maps: &mut Vec<(NamespacedName, Option<Arc<ConfigMap>>)>,
     found: &mut Faults,
-) -> (RoutePolicy, ClusterPolicy) {
+) -> (RoutePolicy, ClusterPolicy, Option<RoutingType>) {
     let BackendTrafficPolicySpec {
         target_ref: _,
         target_refs: _,
@@ -115,7 +125,7 @@ fn settings(
         merge_type: _,
         load_balancer,
         retry,
-        proxy_protocol: _,
+        proxy_protocol,
         tcp_keepalive,
         health_check,
         circuit_breaker,
@@ -127,7 +137,7 @@ fn settings(
         bandwidth_limit,
         fault_injection,
         admission_control,
-        use_client_protocol: _,
+        use_client_protocol,
         compression: _,
         compressor: _,
         response_override,
@@ -143,17 +153,12 @@ fn settings(
     }
     let load_balancer = load_balancer::lower(load_balancer.as_ref(), found);
     let circuit_breaker = circuit_breaker::lower(circuit_breaker.as_ref(), found);
-    if let Some(it) = tcp_keepalive {
-        connection::check_keepalive(it, found);
-    }
+    let tcp_keepalive = connection::lower_keepalive(tcp_keepalive.as_ref(), found);
     let retry = retry::lower(retry.as_ref(), found);
     let (route_timeout, cluster_timeout) = timeout::lower(timeout.as_ref(), found);
-    if let Some(it) = connection {
-        connection::check(it, found);
-    }
-    if let Some(it) = http2 {
-        connection::check_http2(it, found);
-    }
+    let (buffer_limit, preconnect) = connection::lower_buffers(connection.as_ref(), found);
+    let http2 = connection::http2::lower(http2.as_ref(), found);
+    let proxy_protocol = connection::lower_proxy_protocol(proxy_protocol.as_ref(), found);
     if let Some(overrides) = response_override {
         let namespace = override_namespace(merged);
         let names = response_override::config_maps(overrides, namespace);
@@ -179,19 +184,13 @@ fn settings(
         request_buffer::check_clash(found);
     }
     let fault_injection = fault_injection::lower(fault_injection.as_ref(), found);
-    if let Some(it) = health_check {
-        health_check::check(it, found);
-    }
+    let health_check = health_check::lower(health_check.as_ref(), found);
     if let Some(it) = admission_control {
         admission_control::check(it, found);
     }
-    if let Some(it) = dns {
-        dns::check(it, found);
-    }
+    let dns = dns::lower(dns.as_ref(), found);
     http_upgrade::check(upgrades, found);
-    if let Some(it) = routing_type {
-        routing_type::check(it, found);
-    }
+    let routing_type = routing_type::lower(routing_type.as_deref(), found);
     (
         RoutePolicy {
             timeout: route_timeout,
@@ -203,7 +202,18 @@ fn settings(
             circuit_breaker,
             timeout: cluster_timeout,
             load_balancer,
+            health_check,
+            connection: Connection {
+                buffer_limit,
+                preconnect,
+                tcp_keepalive,
+                http2,
+                proxy_protocol,
+                use_client_protocol: *use_client_protocol == Some(true),
+            },
+            dns,
         },
+        routing_type,
     )
 }
 
@@ -285,6 +295,7 @@ mod tests {
             effective: Arc::new(effective),
             route: lowered.route,
             cluster: lowered.cluster,
+            routing_type: lowered.routing_type,
             origin: weir_plan::Origin {
                 policies: Vec::new(),
             },

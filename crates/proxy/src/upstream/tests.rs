@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 use weir_plan::features::circuit_breaker::CircuitBreaker;
-use weir_plan::features::load_balancer::LoadBalancer;
+use weir_plan::features::load_balancer::{Algorithm, LoadBalancer};
 use weir_plan::features::timeout::ClusterTimeout;
 use weir_plan::{
     Cluster, ClusterName, ClusterPolicy, Endpoint, EndpointAddress, EndpointMap, EndpointsName,
@@ -28,6 +28,8 @@ use crate::features::timeout::{AttemptLimit, TimeLimits};
 #[expect(dead_code, reason = "it serves the tests of the whole engine too")]
 mod backend;
 use backend::{Backend, PATIENCE, wait_until};
+
+const ROUND_ROBIN: Algorithm = Algorithm::RoundRobin { slow_start: None };
 
 const LIMITS: CircuitBreaker = CircuitBreaker::DEFAULT;
 
@@ -110,7 +112,11 @@ fn update(
         policy: Arc::new(ClusterPolicy {
             circuit_breaker,
             timeout,
-            load_balancer: LoadBalancer::RoundRobin,
+            load_balancer: LoadBalancer {
+                algorithm: ROUND_ROBIN,
+                ..LoadBalancer::DEFAULT
+            },
+            ..ClusterPolicy::DEFAULT
         }),
     };
     let endpoint = |address: &EndpointAddress| Endpoint {
@@ -182,7 +188,7 @@ fn two_workers_get(setup: &Setup, rounds: usize) {
             for _ in 0..rounds {
                 let mut rng = fastrand::Rng::with_seed(1);
                 let members = setup.cluster.members();
-                let picked = members.pick(LoadBalancer::RoundRobin, worker, &mut rng, &[]);
+                let picked = members.pick(&ROUND_ROBIN, worker, &mut rng, &[]);
                 let endpoint = Arc::clone(picked.expect("an endpoint"));
                 drop(members);
                 let body = get(&setup.cluster, worker, &endpoint, "/x").await;

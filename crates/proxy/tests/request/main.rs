@@ -18,7 +18,10 @@ use std::time::{Duration, Instant};
 
 use weir_limiter::Clock;
 use weir_plan::features::circuit_breaker::CircuitBreaker;
-use weir_plan::features::load_balancer::LoadBalancer;
+use weir_plan::features::connection::Connection;
+use weir_plan::features::dns::Dns;
+use weir_plan::features::health_check::HealthCheck;
+use weir_plan::features::load_balancer::{Algorithm, LoadBalancer};
 use weir_plan::features::timeout::ClusterTimeout;
 use weir_plan::{
     Cluster, ClusterName, ClusterPolicy, Endpoint, EndpointAddress, EndpointMap, EndpointsName,
@@ -76,7 +79,14 @@ fn to_cluster(weight: u32) -> WeightedTarget {
 const CLUSTER: ClusterPolicy = ClusterPolicy {
     circuit_breaker: CircuitBreaker::DEFAULT,
     timeout: ClusterTimeout::DEFAULT,
-    load_balancer: LoadBalancer::RoundRobin,
+    load_balancer: LoadBalancer {
+        algorithm: Algorithm::RoundRobin { slow_start: None },
+        zone_aware: None,
+        endpoint_override: Vec::new(),
+    },
+    health_check: HealthCheck::DEFAULT,
+    connection: Connection::DEFAULT,
+    dns: Dns::DEFAULT,
 };
 
 impl Gateway {

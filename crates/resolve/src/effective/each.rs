@@ -162,6 +162,7 @@ fn no_policy() -> Arc<Applied> {
         effective,
         route,
         cluster,
+        routing_type: None,
         origin: Origin {
             policies: Vec::new(),
         },
@@ -469,6 +470,7 @@ fn applied(
             || Arc::new(ClusterPolicy::DEFAULT),
             |it| Arc::clone(&it.cluster),
         ),
+        routing_type: lowered.and_then(|it| it.routing_type),
         origin: Origin { policies: names },
         invalid,
     }

@@ -24,6 +24,8 @@ pub mod timeout;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use weir_plan::Percent;
+
 use crate::api::scalar::DurationText;
 
 /// Collects what is wrong with the settings of a policy.
@@ -109,6 +111,23 @@ impl Faults {
             self.add(feature, field, format!("invalid {name} value {text}"));
         }
         parsed
+    }
+
+    /// Reads a share, or says that it is out of range.
+    pub(crate) fn percent(
+        &mut self,
+        feature: &'static str,
+        field: &str,
+        name: &str,
+        value: Option<u32>,
+    ) -> Option<Percent> {
+        let value = value?;
+        let percent = u8::try_from(value).ok().filter(|it| *it <= 100);
+        if percent.is_none() {
+            let text = format!("{name} value {value} is out of range, must be between 0 and 100");
+            self.add(feature, field, text);
+        }
+        percent.map(Percent)
     }
 }
 

@@ -4,11 +4,12 @@
 //! worker each; what it looks at (requests in progress) to all.
 
 pub(crate) mod least_request;
+pub(crate) mod random;
 pub(crate) mod round_robin;
 
 use std::sync::Arc;
 
-use weir_plan::features::load_balancer::LoadBalancer;
+use weir_plan::features::load_balancer::Algorithm;
 
 use crate::upstream::{EndpointId, EndpointState};
 use round_robin::{Rotation, Spread};
@@ -62,24 +63,24 @@ impl Members {
     /// The endpoint for a request on a worker; one in `tried` only where five more choices bring no other.
     pub(crate) fn pick(
         &self,
-        balancer: LoadBalancer,
+        algorithm: &Algorithm,
         worker: usize,
         rng: &mut fastrand::Rng,
         tried: &[EndpointId],
     ) -> Option<&Arc<EndpointState>> {
-        let mut picked = self.pick_any(balancer, worker, rng)?;
+        let mut picked = self.pick_any(algorithm, worker, rng)?;
         for _ in 0..REPICKS {
             if !tried.contains(&picked.id) {
                 break;
             }
-            picked = self.pick_any(balancer, worker, rng)?;
+            picked = self.pick_any(algorithm, worker, rng)?;
         }
         Some(picked)
     }
 
     fn pick_any(
         &self,
-        balancer: LoadBalancer,
+        algorithm: &Algorithm,
         worker: usize,
         rng: &mut fastrand::Rng,
     ) -> Option<&Arc<EndpointState>> {
@@ -88,9 +89,17 @@ impl Members {
             endpoints,
             rotation,
         } = self.locality(worker)?;
-        match balancer {
-            LoadBalancer::RoundRobin => round_robin::pick(endpoints, rotation, worker),
-            LoadBalancer::LeastRequest => least_request::pick(endpoints, rng),
+        match algorithm {
+            // Slow starts are not enforced yet.
+            Algorithm::RoundRobin { slow_start: _ } => {
+                round_robin::pick(endpoints, rotation, worker)
+            }
+            Algorithm::LeastRequest { slow_start: _ } => least_request::pick(endpoints, rng),
+            Algorithm::Random => random::pick(endpoints, rng),
+            // Not enforced yet.
+            Algorithm::ConsistentHash(_)
+            | Algorithm::BackendUtilization(_)
+            | Algorithm::DynamicModule(_) => least_request::pick(endpoints, rng),
         }
     }
 
@@ -126,12 +135,15 @@ mod tests {
         Members::new(localities, 1, &mut fastrand::Rng::with_seed(7))
     }
 
-    fn picks(members: &Members, balancer: LoadBalancer, count: usize) -> Vec<u64> {
+    const ROUND_ROBIN: Algorithm = Algorithm::RoundRobin { slow_start: None };
+    const LEAST_REQUEST: Algorithm = Algorithm::LeastRequest { slow_start: None };
+
+    fn picks(members: &Members, algorithm: &Algorithm, count: usize) -> Vec<u64> {
         let mut rng = fastrand::Rng::with_seed(7);
         (0..count)
             .map(|_| {
                 members
-                    .pick(balancer, 0, &mut rng, &[])
+                    .pick(algorithm, 0, &mut rng, &[])
                     .expect("there are endpoints")
                     .id
                     .0
@@ -162,11 +174,7 @@ mod tests {
                 .iter()
                 .filter(|(weight, endpoints)| weight * *endpoints as u32 > 0);
             let total: u32 = used.map(|(weight, _)| weight).sum();
-            let counts = counts(&picks(
-                &members,
-                LoadBalancer::RoundRobin,
-                total as usize * 10,
-            ));
+            let counts = counts(&picks(&members, &ROUND_ROBIN, total as usize * 10));
             let mut shares: Vec<usize> = counts.into_values().collect();
             shares.sort_unstable();
             let mut expected: Vec<usize> = localities
@@ -182,15 +190,15 @@ mod tests {
 
     #[test]
     fn equal_localities_take_turns() {
-        let picks = picks(&members(&[(1, 1), (1, 1)]), LoadBalancer::RoundRobin, 10);
+        let picks = picks(&members(&[(1, 1), (1, 1)]), &ROUND_ROBIN, 10);
         assert!(picks.windows(2).all(|pair| pair[0] != pair[1]), "{picks:?}");
     }
 
     #[test]
     fn the_same_seed_gives_the_same_picks() {
-        for balancer in [LoadBalancer::RoundRobin, LoadBalancer::LeastRequest] {
+        for algorithm in [&ROUND_ROBIN, &LEAST_REQUEST, &Algorithm::Random] {
             let (one, other) = (members(&[(3, 4), (2, 5)]), members(&[(3, 4), (2, 5)]));
-            assert_eq!(picks(&one, balancer, 50), picks(&other, balancer, 50));
+            assert_eq!(picks(&one, algorithm, 50), picks(&other, algorithm, 50));
         }
     }
 
@@ -200,14 +208,14 @@ mod tests {
         let one = members(&[(1, 1)]);
         let mut rng = fastrand::Rng::with_seed(1);
         for _ in 0..20 {
-            let picked = two.pick(LoadBalancer::RoundRobin, 0, &mut rng, &[EndpointId(0)]);
+            let picked = two.pick(&ROUND_ROBIN, 0, &mut rng, &[EndpointId(0)]);
             assert_eq!(picked.map(|it| it.id), Some(EndpointId(1)));
-            let picked = one.pick(LoadBalancer::RoundRobin, 0, &mut rng, &[EndpointId(0)]);
+            let picked = one.pick(&ROUND_ROBIN, 0, &mut rng, &[EndpointId(0)]);
             assert_eq!(picked.map(|it| it.id), Some(EndpointId(0)));
         }
         assert!(
             members(&[])
-                .pick(LoadBalancer::LeastRequest, 0, &mut rng, &[])
+                .pick(&LEAST_REQUEST, 0, &mut rng, &[])
                 .is_none()
         );
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use weir_plan::features::circuit_breaker::CircuitBreaker;
-use weir_plan::features::load_balancer::LoadBalancer;
+use weir_plan::features::load_balancer::Algorithm;
 use weir_plan::features::timeout::ClusterTimeout;
 
 use super::backend::Backend;
@@ -269,9 +269,9 @@ fn nothing_is_lost_when_requests_are_given_up_at_random() {
             async move {
                 let mut rng = fastrand::Rng::with_seed(worker as u64 * 8 + task);
                 for _ in 0..100 {
-                    let balancer = LoadBalancer::LeastRequest;
+                    let algorithm = &Algorithm::LeastRequest { slow_start: None };
                     let members = setup.cluster.members();
-                    let picked = members.pick(balancer, worker, &mut rng, &[]).cloned();
+                    let picked = members.pick(algorithm, worker, &mut rng, &[]).cloned();
                     drop(members);
                     let path = ["/x", "/close", "/die", "/partial"][rng.usize(..4)];
                     let endpoint = picked.expect("an endpoint");
