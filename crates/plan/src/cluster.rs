@@ -32,7 +32,7 @@ pub struct Locality {
     pub weight: u32,
     /// 0 for primary backends, 1 for those that stand in when primaries fail.
     pub priority: u8,
-    /// Which endpoints.
+    /// Which endpoints. Under `routingType: Service`, the cluster IP is the only one.
     pub endpoints: EndpointsName,
 }
 

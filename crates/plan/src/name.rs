@@ -216,6 +216,12 @@ impl EndpointsName {
         Self(format!("Service/{service}:{port}").into())
     }
 
+    /// The cluster IP of a Service, with one of its ports, as the only endpoint:
+    /// `Service/namespace/name:port/cluster-ip`.
+    pub fn of_cluster_ip(service: &NamespacedName, port: u16) -> Self {
+        Self(format!("Service/{service}:{port}/cluster-ip").into())
+    }
+
     /// The endpoints of a Backend: `Backend/namespace/name`.
     pub fn of_backend(backend: &NamespacedName) -> Self {
         Self(format!("Backend/{backend}").into())

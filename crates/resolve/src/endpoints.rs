@@ -18,7 +18,8 @@ use crate::resources::Resources;
 /// The label by which an EndpointSlice names its Service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
-/// The endpoints of every Service port and Backend, those without any included.
+/// The endpoints of every Service port and Backend, those without any included; and the cluster IP of every Service port
+/// that has one.
 ///
 /// Ready endpoints count; where a port has none, those that still serve while they terminate. Endpoints of Services
 /// are in the order of their addresses, those of Backends as written; each is there once.
@@ -36,6 +37,17 @@ pub fn endpoints(resources: &Resources) -> EndpointMap {
             {
                 let key = EndpointsName::of_service(name, number);
                 map.insert(key, of_port(service, port, slices).into());
+                if let Some(ip) = cluster_ip(service) {
+                    let endpoint = Endpoint {
+                        address: EndpointAddress::Ip(SocketAddr::new(ip, number)),
+                        hostname: None,
+                        zone: None,
+                    };
+                    map.insert(
+                        EndpointsName::of_cluster_ip(name, number),
+                        [endpoint].into(),
+                    );
+                }
             }
         }
     }
@@ -54,6 +66,13 @@ pub fn endpoints(resources: &Resources) -> EndpointMap {
 /// Whether a port's protocol, TCP unless it says so, is TCP.
 pub(crate) fn is_tcp(protocol: Option<&str>) -> bool {
     protocol.is_none_or(|protocol| protocol == "TCP")
+}
+
+/// A Service's cluster IP, of its first family where it has both. Headless Services have none.
+pub(crate) fn cluster_ip(service: &Service) -> Option<IpAddr> {
+    let spec = service.spec.as_ref()?;
+    let first = spec.cluster_ips.iter().flatten().next();
+    first.or(spec.cluster_ip.as_ref())?.parse().ok()
 }
 
 fn slices_by_service(resources: &Resources) -> BTreeMap<NamespacedName, Vec<&EndpointSlice>> {
@@ -332,6 +351,31 @@ mod tests {
             of_service(&service(json!(["IPv6"])), &both[..1]),
             ["Service/ns/s:1 10.0.0.1:1"]
         );
+    }
+
+    #[test]
+    fn cluster_ips_are_there_beside_the_endpoints() {
+        let slice = slice(&json!([{"port": 9000}]), &["10.0.0.1"]);
+        for (spec, expected) in [
+            (
+                json!({"clusterIP": "1.1.1.1"}),
+                Some("Service/ns/s:80/cluster-ip 1.1.1.1:80"),
+            ),
+            (
+                json!({"clusterIP": "fd00::1", "clusterIPs": ["fd00::1", "1.1.1.1"]}),
+                Some("Service/ns/s:80/cluster-ip [fd00::1]:80"),
+            ),
+            (json!({"clusterIP": "None", "clusterIPs": ["None"]}), None),
+            (json!({"clusterIP": ""}), None),
+            (json!({}), None),
+        ] {
+            let mut service = spec.clone();
+            service["ports"] = json!([{"port": 80}]);
+            let mut found = of_service(&service, std::slice::from_ref(&slice)).into_iter();
+            let endpoints = found.next();
+            assert_eq!(endpoints.as_deref(), Some("Service/ns/s:80 10.0.0.1:9000"));
+            assert_eq!(found.next().as_deref(), expected, "{spec}");
+        }
     }
 
     #[test]

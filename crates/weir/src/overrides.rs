@@ -59,10 +59,12 @@ pub(crate) fn apply(overrides: &[BackendOverride], endpoints: &mut EndpointMap) 
             hostname: None,
             zone: None,
         };
-        by_name
-            .entry(EndpointsName::of_service(service, *port))
-            .or_default()
-            .push(endpoint);
+        for name in [
+            EndpointsName::of_service(service, *port),
+            EndpointsName::of_cluster_ip(service, *port),
+        ] {
+            by_name.entry(name).or_default().push(endpoint.clone());
+        }
     }
     endpoints.extend(
         by_name

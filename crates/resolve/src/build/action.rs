@@ -10,6 +10,7 @@ use weir_plan::{
 use super::backends::Target;
 use super::rules::{Rule, RuleBackend};
 use crate::effective::Applied;
+use crate::features::routing_type::RoutingType;
 
 /// Where a rule is served, for the names of its clusters.
 pub(crate) struct Scope<'a> {
@@ -19,6 +20,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) gateway: &'a NamespacedName,
     /// The listener, where its clusters are its own.
     pub(crate) listener: Option<&'a str>,
+    /// Where requests to Services go, unless a policy says.
+    pub(crate) routing_type: RoutingType,
 }
 
 /// What a rule does under a policy, and the clusters that it needs for that.
@@ -62,12 +65,14 @@ pub(crate) fn of_rule(
     let filtered = weighted
         .iter()
         .any(|(_, it)| !it.request_headers.is_empty() || !it.response_headers.is_empty());
-    let (targets, clusters) =
-        if weighted.len() > 1 && (mixed || filtered || usable.len() < weighted.len()) {
-            one_cluster_each(&weighted, applied, scope)
-        } else {
-            one_cluster(&weighted, applied, scope)
-        };
+    // A backend's endpoints are in several zones, so its share must not be one of a locality among theirs.
+    let zoned = applied.cluster.load_balancer.zone_aware.is_some();
+    let apart = mixed || filtered || zoned || usable.len() < weighted.len();
+    let (targets, clusters) = if weighted.len() > 1 && apart {
+        one_cluster_each(&weighted, applied, scope)
+    } else {
+        one_cluster(&weighted, applied, scope)
+    };
     (
         RouteAction::Forward(Forward {
             rewrite: rule.filters.rewrite.clone(),
@@ -87,7 +92,9 @@ fn one_cluster(
     let usable = backends
         .iter()
         .filter_map(|(_, it)| Some((*it, it.usable().ok()?)));
-    let localities = usable.clone().map(|(it, target)| locality(it, target));
+    let localities = usable
+        .clone()
+        .map(|(it, target)| locality(it, target, applied, scope));
     let localities = localities.collect();
     // They are not mixed.
     let protocol = usable
@@ -127,7 +134,7 @@ fn one_cluster_each(
                     ClusterName::of_rule(scope.rule, scope.gateway, scope.listener, Some(*index));
                 clusters.push(cluster(
                     name.clone(),
-                    vec![locality(backend, target)],
+                    vec![locality(backend, target, applied, scope)],
                     target.protocol,
                     applied,
                 ));
@@ -144,13 +151,23 @@ fn one_cluster_each(
     (targets.collect(), clusters)
 }
 
-fn locality(backend: &RuleBackend, target: &Target) -> Locality {
+fn locality(
+    backend: &RuleBackend,
+    target: &Target,
+    applied: &Applied,
+    scope: &Scope<'_>,
+) -> Locality {
     let Target {
         endpoints,
+        cluster_ip,
         priority,
         addresses: _,
         protocol: _,
     } = target;
+    let endpoints = match applied.routing_type.unwrap_or(scope.routing_type) {
+        RoutingType::Service => cluster_ip.as_ref().unwrap_or(endpoints),
+        RoutingType::Endpoint => endpoints,
+    };
     Locality {
         weight: backend.weight,
         priority: *priority,

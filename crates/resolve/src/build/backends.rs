@@ -7,7 +7,7 @@ use weir_plan::{EndpointsName, NamespacedName, UpstreamProtocol};
 use crate::Context;
 use crate::api::backend::{BackendEndpoint, BackendSpec};
 use crate::api::{Backend, GATEWAY_GROUP, POLICY_GROUP, Service};
-use crate::endpoints::is_tcp;
+use crate::endpoints::{cluster_ip, is_tcp};
 use crate::references::{Referent, Referrer, permitted};
 use crate::resources::Resources;
 
@@ -16,6 +16,8 @@ use crate::resources::Resources;
 pub(crate) struct Target {
     /// Which.
     pub(crate) endpoints: EndpointsName,
+    /// What takes their place under `routingType: Service`: the cluster IP, where there is one.
+    pub(crate) cluster_ip: Option<EndpointsName>,
     /// 1 for a Backend that only stands in, else 0.
     pub(crate) priority: u8,
     /// What their addresses are.
@@ -167,6 +169,7 @@ fn of_service(
     })?;
     Ok(Target {
         endpoints: EndpointsName::of_service(name, number),
+        cluster_ip: cluster_ip(service).map(|_| EndpointsName::of_cluster_ip(name, number)),
         priority: 0,
         addresses: Addresses::Static,
         protocol,
@@ -205,6 +208,7 @@ fn of_backend(
     let priority = u8::from(backend.spec.fallback == Some(true));
     Ok(Target {
         endpoints: EndpointsName::of_backend(name),
+        cluster_ip: None,
         priority,
         addresses,
         protocol,

@@ -11,6 +11,7 @@ use super::rules::{self, Invalid, Rule, backend_ref};
 use crate::api::HttpRoute;
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath};
 use crate::effective::{Applied, EffectiveRule};
+use crate::features::routing_type::RoutingType;
 use crate::resources::Resources;
 use crate::topology::ListenerKey;
 use crate::topology::routes::{Carrier, RouteDetail, RouteObject, route_ref};
@@ -312,7 +313,9 @@ impl Built {
                     .iter()
                     .filter(|(it, _)| it.listener.gateway == *gateway)
             };
-            let alike = of_gateway().all(|(_, it)| it.cluster == applied.cluster);
+            let alike = of_gateway().all(|(_, it)| {
+                it.cluster == applied.cluster && it.routing_type == applied.routing_type
+            });
             let known = shared
                 .iter()
                 .find(|(of, under, _)| alike && *of == gateway && Arc::ptr_eq(under, applied));
@@ -324,6 +327,7 @@ impl Built {
                         rule: name,
                         gateway,
                         listener: (!alike).then_some(&*listener),
+                        routing_type: RoutingType::default(),
                     };
                     let (action, clusters) = action::of_rule(rule, applied, &scope);
                     for cluster in clusters {
