@@ -21,6 +21,9 @@ pub struct Cluster {
     pub protocol: UpstreamProtocol,
     /// One for each backendRef with a weight over 0, in their order.
     pub localities: Vec<Locality>,
+    /// The first host name of the route, which health checks ask for where neither the settings nor the endpoint name
+    /// one; none: the route takes any.
+    pub hostname: Option<Arc<str>>,
     /// The settings that apply to the connections.
     pub policy: Arc<ClusterPolicy>,
 }

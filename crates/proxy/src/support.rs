@@ -9,13 +9,15 @@ use weir_plan::{Feature, Support};
 pub fn support(feature: Feature) -> Support {
     match feature {
         Feature::CircuitBreaker | Feature::Timeout | Feature::FaultInjection => Support::Full,
+        // The endpoints that the plan names are those of the routing type.
+        Feature::RoutingType => Support::Full,
         Feature::RateLimit => Support::Partial(
             "rateLimit.global.rules.limit.fromMetadata rateLimit.global.rules.cost.request.metadata \
              rateLimit.global.rules.cost.response.metadata",
         ),
         Feature::Retry => Support::Partial("retry.numAttemptsPerPriority"),
         Feature::LoadBalancer => Support::Partial(
-            "loadBalancer.type=Random loadBalancer.type=ConsistentHash loadBalancer.type=BackendUtilization \
+            "loadBalancer.type=ConsistentHash loadBalancer.type=BackendUtilization \
              loadBalancer.type=DynamicModule loadBalancer.slowStart loadBalancer.zoneAware \
              loadBalancer.endpointOverride",
         ),
@@ -28,7 +30,6 @@ pub fn support(feature: Feature) -> Support {
         | Feature::Telemetry
         | Feature::HealthCheck
         | Feature::Connection
-        | Feature::Dns
-        | Feature::RoutingType => Support::No,
+        | Feature::Dns => Support::No,
     }
 }

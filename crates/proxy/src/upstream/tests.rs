@@ -109,6 +109,7 @@ fn update(
             priority: 0,
             endpoints: set.clone(),
         }],
+        hostname: None,
         policy: Arc::new(ClusterPolicy {
             circuit_breaker,
             timeout,

@@ -80,6 +80,7 @@ fn plan(ports: &[u16], circuit_breaker: CircuitBreaker) -> Arc<Plan> {
             priority: 0,
             endpoints: set(),
         }],
+        hostname: None,
         policy: Arc::new(ClusterPolicy {
             circuit_breaker,
             ..ClusterPolicy::DEFAULT

@@ -248,6 +248,7 @@ fn plan(rules: &[Rule], policy: ClusterPolicy) -> Arc<Plan> {
             priority: 0,
             endpoints: set(),
         }],
+        hostname: None,
         policy: Arc::new(policy),
     };
     Arc::new(Plan {

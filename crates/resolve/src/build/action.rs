@@ -20,6 +20,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) gateway: &'a NamespacedName,
     /// The listener, where its clusters are its own.
     pub(crate) listener: Option<&'a str>,
+    /// The first host name of the route; none: it takes any.
+    pub(crate) hostname: Option<&'a Arc<str>>,
     /// Where requests to Services go, unless a policy says.
     pub(crate) routing_type: RoutingType,
 }
@@ -115,7 +117,7 @@ fn one_cluster(
     };
     (
         vec![target],
-        vec![cluster(name, localities, protocol, applied)],
+        vec![cluster(name, localities, protocol, applied, scope)],
     )
 }
 
@@ -137,6 +139,7 @@ fn one_cluster_each(
                     vec![locality(backend, target, applied, scope)],
                     target.protocol,
                     applied,
+                    scope,
                 ));
                 SplitTarget::Cluster(name)
             }
@@ -180,12 +183,14 @@ fn cluster(
     localities: Vec<Locality>,
     protocol: UpstreamProtocol,
     applied: &Applied,
+    scope: &Scope<'_>,
 ) -> Cluster {
     Cluster {
         name,
         origin: applied.origin.clone(),
         protocol,
         localities,
+        hostname: scope.hostname.cloned(),
         policy: Arc::clone(&applied.cluster),
     }
 }

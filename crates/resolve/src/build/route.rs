@@ -327,6 +327,7 @@ impl Built {
                         rule: name,
                         gateway,
                         listener: (!alike).then_some(&*listener),
+                        hostname: hostname(detail),
                         routing_type: RoutingType::default(),
                     };
                     let (action, clusters) = action::of_rule(rule, applied, &scope);
@@ -357,6 +358,15 @@ impl Built {
             }
         }
     }
+}
+
+/// The first host name of a route that is no pattern.
+fn hostname(detail: &RouteDetail) -> Option<&Arc<str>> {
+    let mut hosts = detail.carriers.iter().flat_map(|it| &it.hosts);
+    hosts.find_map(|host| match host {
+        HostMatch::Exact(name) => Some(name),
+        HostMatch::Suffix(_) | HostMatch::Any => None,
+    })
 }
 
 fn entries(

@@ -1,7 +1,7 @@
 //! `loadBalancer`: whom requests go to, in turn or by load, and how weights of backends share.
 
 use crate::backend::{Backend, Gate, Step, backend_yaml, reply, response};
-use crate::client::{Client, gets, take};
+use crate::client::{Client, gets, take, wait_until};
 use crate::gateway::{EDGE, Gateway, policy, route, route_all};
 
 fn balanced(kind: &str) -> String {
@@ -49,8 +49,8 @@ fn round_robin_serves_backends_by_weight() {
     assert_eq!(order.matches('b').count(), 10, "{order}");
 }
 
-#[test]
-fn least_request_avoids_the_busier_endpoint() {
+/// Of so many requests, how many go to an endpoint that has one in progress rather than to the other, which has none.
+fn to_the_busier(kind: &str, requests: usize) -> usize {
     let gate = Gate::default();
     let busy = Backend::start({
         let gate = gate.clone();
@@ -67,28 +67,41 @@ fn least_request_avoids_the_busier_endpoint() {
         EDGE,
         &backend_yaml("app", &[&busy, &free]),
         &route_all("app"),
-        &balanced("LeastRequest"),
+        &balanced(kind),
     ]);
     let mut held = Vec::new();
     while gate.waiting() == 0 {
-        held.push(gets(gateway.address(), "any.example", "/", 1));
         let before = busy.count() + free.count();
-        crate::client::wait_until("the request has reached a backend", || {
-            busy.count() + free.count() > before || gate.waiting() > 0
+        held.push(gets(gateway.address(), "any.example", "/", 1));
+        wait_until("the request has reached a backend", || {
+            busy.count() + free.count() > before
         });
         assert!(held.len() < 50, "both endpoints are drawn");
     }
+    let order = order(&gateway, requests);
+    gate.open();
+    let all: Vec<_> = held.iter().flat_map(|it| take(it, 1)).collect();
+    assert!(all.contains(&(200, "busy".to_owned())), "{all:?}");
+    order.iter().filter(|body| *body == "busy").count()
+}
+
+#[test]
+fn least_request_avoids_the_busier_endpoint() {
     // Two are drawn with repetition and the freer one is taken: the busy one gets a quarter.
-    let order = order(&gateway, 200);
-    let to_busy = order.iter().filter(|body| *body == "busy").count();
+    let to_busy = to_the_busier("LeastRequest", 200);
     assert!(
         (30..=70).contains(&to_busy),
         "{to_busy} of 200 went to the busy endpoint"
     );
-    gate.open();
-    assert_eq!(
-        take(held.last().expect("one is held"), 1),
-        [(200, "busy".to_owned())]
+}
+
+#[test]
+fn random_takes_any_endpoint_however_busy() {
+    // Half of them; the bounds are five standard deviations wide, and keep off the quarter of LeastRequest.
+    let to_busy = to_the_busier("Random", 400);
+    assert!(
+        (150..=250).contains(&to_busy),
+        "{to_busy} of 400 went to the busy endpoint"
     );
 }
 

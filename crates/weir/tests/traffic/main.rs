@@ -29,6 +29,7 @@ mod rate_limit_local;
 mod reload;
 mod retry;
 mod routing;
+mod routing_type;
 mod seed;
 mod selectors;
 mod streaming;
