@@ -11,7 +11,7 @@ use crate::name::{ClusterName, EndpointsName, Origin};
 use crate::policy::ClusterPolicy;
 
 /// The backends of a rule (or one of them), as one unit of load balancing and circuit breaking.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cluster {
     /// Its name.
     pub name: ClusterName,

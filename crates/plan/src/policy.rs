@@ -36,7 +36,7 @@ impl RoutePolicy {
 }
 
 /// What applies to the connections and endpoints of a cluster.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClusterPolicy {
     /// Limits on what is in flight.
     pub circuit_breaker: CircuitBreaker,

@@ -16,7 +16,7 @@ fn clusters(more: &str) -> Vec<String> {
 }
 
 /// The Service of the base, with a cluster IP.
-const WITH_CLUSTER_IP: &str = "
+pub(crate) const WITH_CLUSTER_IP: &str = "
 ---
 apiVersion: v1
 kind: Service

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use weir_resolve::{Memo, Object, Resolution, Resources};
 
+use super::clusters::WITH_CLUSTER_IP;
 use super::{context, limit, policy, resources};
 
 fn same(one: &Resolution, other: &Resolution) {
@@ -76,6 +77,8 @@ fn every_edit_gives_what_an_empty_memo_gives() {
         limit("rule", "HTTPRoute web#pay", 5),
         limit("secure", "HTTPRoute one", 1).replace("BackendTrafficPolicy", "SecurityPolicy"),
         limit("secure", "HTTPRoute web", 1).replace("BackendTrafficPolicy", "SecurityPolicy"),
+        policy("rule", "HTTPRoute web#pay", "routingType: Service"),
+        WITH_CLUSTER_IP.to_owned(),
         policy("page", "HTTPRoute one", body),
         config_map("{}"),
         config_map("{response.body: hello}"),
