@@ -92,6 +92,13 @@ async fn answer(
         // Compiled, in the entry's state.
         rate_limit: _,
         fault_injection,
+        // Not enforced yet, see `support`.
+        bandwidth_limit: _,
+        compression: _,
+        response_override: _,
+        request_buffer: _,
+        http_upgrade: _,
+        telemetry: _,
     } = &**policy;
     exchange.limits = TimeLimits::new(timeout, exchange.started);
     if upgrade {

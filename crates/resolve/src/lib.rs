@@ -23,6 +23,7 @@ mod lower;
 pub mod memo;
 mod merge;
 pub mod object;
+mod operators;
 mod policies;
 mod policy_status;
 mod precedence;

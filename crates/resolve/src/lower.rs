@@ -14,9 +14,9 @@ use crate::diagnostics::FieldPath;
 use crate::effective::Applied;
 use crate::features::routing_type::RoutingType;
 use crate::features::{
-    Faults, admission_control, bandwidth_limit, circuit_breaker, connection, dns, fault_injection,
-    health_check, http_upgrade, load_balancer, rate_limit, request_buffer, response_override,
-    retry, routing_type, telemetry, timeout,
+    Faults, admission_control, bandwidth_limit, circuit_breaker, compression, connection, dns,
+    fault_injection, health_check, http_upgrade, load_balancer, rate_limit, request_buffer,
+    response_override, retry, routing_type, telemetry, timeout,
 };
 use crate::merge::Merged;
 use crate::resources::Resources;
@@ -138,8 +138,8 @@ fn settings(
         fault_injection,
         admission_control,
         use_client_protocol,
-        compression: _,
-        compressor: _,
+        compression,
+        compressor,
         response_override,
         http_upgrade,
         request_buffer,
@@ -148,9 +148,7 @@ fn settings(
     } = spec;
     // The order of these lines is the order of a status message.
     let rate_limit = rate_limit::lower(rate_limit.as_ref(), &merged.rules, found);
-    if let Some(it) = bandwidth_limit {
-        bandwidth_limit::check(it, found);
-    }
+    let bandwidth_limit = bandwidth_limit::lower(bandwidth_limit.as_ref(), found);
     let load_balancer = load_balancer::lower(load_balancer.as_ref(), found);
     let circuit_breaker = circuit_breaker::lower(circuit_breaker.as_ref(), found);
     let tcp_keepalive = connection::lower_keepalive(tcp_keepalive.as_ref(), found);
@@ -159,47 +157,47 @@ fn settings(
     let (buffer_limit, preconnect) = connection::lower_buffers(connection.as_ref(), found);
     let http2 = connection::http2::lower(http2.as_ref(), found);
     let proxy_protocol = connection::lower_proxy_protocol(proxy_protocol.as_ref(), found);
-    if let Some(overrides) = response_override {
-        let namespace = override_namespace(merged);
-        let names = response_override::config_maps(overrides, namespace);
-        config_maps.extend(
-            names.map(|(_, name)| (name.clone(), resources.config_maps.get(&name).cloned())),
-        );
-        let find = |name: &NamespacedName| {
-            resources
-                .config_maps
-                .get(name)
-                .map(|it| response_override::has_body(it))
-        };
-        response_override::check(overrides, namespace, &find, found);
-    }
-    if let Some(it) = request_buffer {
-        request_buffer::check(it, found);
-    }
-    if let Some(it) = telemetry {
-        telemetry::check(it, found);
-    }
-    let upgrades = http_upgrade.as_deref().unwrap_or_default();
-    if request_buffer.is_some() && !upgrades.is_empty() {
+    let response_override = response_override
+        .as_deref()
+        .map_or_else(Vec::new, |overrides| {
+            let namespace = override_namespace(merged);
+            let names = response_override::config_maps(overrides, namespace);
+            config_maps.extend(
+                names.map(|(_, name)| (name.clone(), resources.config_maps.get(&name).cloned())),
+            );
+            let find = |name: &NamespacedName| resources.config_maps.get(name).map(|it| &**it);
+            response_override::lower(overrides, namespace, &find, found)
+        });
+    let buffered = request_buffer.is_some();
+    let request_buffer = request_buffer::lower(request_buffer.as_ref(), found);
+    let telemetry = telemetry::lower(telemetry.as_ref(), found);
+    let upgrades = http_upgrade.as_deref();
+    if buffered && upgrades.is_some_and(|it| !it.is_empty()) {
         request_buffer::check_clash(found);
     }
     let fault_injection = fault_injection::lower(fault_injection.as_ref(), found);
     let health_check = health_check::lower(health_check.as_ref(), found);
-    if let Some(it) = admission_control {
-        admission_control::check(it, found);
-    }
+    let admission_control = admission_control::lower(admission_control.as_ref(), found);
     let dns = dns::lower(dns.as_ref(), found);
-    http_upgrade::check(upgrades, found);
+    let http_upgrade = http_upgrade::lower(upgrades, buffered, found);
+    let compression = compression::lower(compression.as_deref(), compressor.as_deref(), found);
     let routing_type = routing_type::lower(routing_type.as_deref(), found);
     (
         RoutePolicy {
             timeout: route_timeout,
             retry,
             rate_limit,
+            bandwidth_limit,
             fault_injection,
+            compression,
+            response_override,
+            request_buffer,
+            http_upgrade,
+            telemetry,
         },
         ClusterPolicy {
             circuit_breaker,
+            admission_control,
             timeout: cluster_timeout,
             load_balancer,
             health_check,

@@ -69,12 +69,43 @@ pub struct RateLimitRule {
     pub request_cost: u64,
     /// What a request costs when its response has ended, for the requests after it. Global rules only.
     pub response_cost: Option<u64>,
+    /// Metadata of the request that takes the place of these numbers where it is there. Global rules only.
+    pub from_metadata: FromMetadata,
     /// Global rules: one count for all routes and gateways under the policy, rather than one for each route entry.
     pub shared: bool,
     /// Counted and reported, but never refused.
     pub shadow: bool,
     /// Whether its `x-ratelimit-*` headers are sent.
     pub headers: bool,
+}
+
+/// Where numbers of a rule come from, if not from the rule. None: from the rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FromMetadata {
+    /// What is allowed.
+    pub limit: Option<MetadataKey>,
+    /// What a request costs on arrival.
+    pub request_cost: Option<MetadataKey>,
+    /// What it costs when its response has ended.
+    pub response_cost: Option<MetadataKey>,
+}
+
+impl FromMetadata {
+    /// All numbers are the rule's.
+    pub const NONE: Self = Self {
+        limit: None,
+        request_cost: None,
+        response_cost: None,
+    };
+}
+
+/// A place in the metadata of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MetadataKey {
+    /// Whose metadata.
+    pub namespace: Arc<str>,
+    /// The key in it.
+    pub key: Arc<str>,
 }
 
 /// Names a rule: `namespace/policy/rule/INDEX`, as Envoy Gateway does.

@@ -4,41 +4,31 @@
 //! there is none, by whichever connection can take another stream. A connection that takes no further requests ends
 //! when its last one has.
 
-use std::cell::RefCell;
-use std::pin::pin;
-use std::rc::Rc;
+mod driver;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use http::header::HOST;
 use http::uri::{PathAndQuery, Scheme};
 use http::{Request, Response, Uri, Version};
-use hyper::client::conn::http2::{self, Connection, SendRequest};
-use hyper::rt::Executor;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::http2::SendRequest;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::EndpointState;
-use super::connect::{self, next_look};
-use super::pool::{Slot, SlotState, Turn};
+use super::connect;
+use super::pool::{SlotState, Turn};
 use super::send::{SendError, SendErrorKind, kind};
 use crate::body::Body;
 use crate::cluster::ClusterState;
 use crate::features::circuit_breaker::Permit;
 use crate::features::timeout::AttemptLimit;
+pub(in crate::upstream) use driver::speak;
 
 /// Requests at one time over one connection, if the endpoint allows so many: Envoy Gateway's default.
 const MAX_CONCURRENT_STREAMS: u32 = 1_024;
-/// Bytes of responses that may be on their way, for a stream and for all: Envoy Gateway's defaults.
-const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Bytes of a request that are kept for an endpoint that does not take them, per stream.
-const MAX_SEND_BUFFER: usize = 64 * 1024;
-
 /// The mark, beside the number of streams, of a connection that takes no more.
 const CLOSED: u32 = 1 << 31;
 
@@ -300,140 +290,5 @@ fn in_http2(request: Request<Body>) -> Result<Request<Body>, Box<Request<Body>>>
             Ok(Request::from_parts(head, body))
         }
         Err(_) => Err(Box::new(Request::from_parts(head, body))),
-    }
-}
-
-/// Begins to speak HTTP/2, and leaves the connection to its driver.
-pub(super) async fn speak<S>(
-    cluster: &Arc<ClusterState>,
-    endpoint: &Arc<EndpointState>,
-    worker: usize,
-    slot: Slot,
-    stream: S,
-) -> Result<Stream, String>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let tasks = Tasks::default();
-    let handshake = http2::Builder::new(tasks.clone())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(MAX_SEND_BUFFER)
-        .handshake(TokioIo::new(stream))
-        .await;
-    let (sender, connection) = handshake.map_err(|error| error.to_string())?;
-    let now = Instant::now();
-    let age = cluster.policy().timeout.max_connection_duration;
-    let shared = Arc::new(Shared {
-        sender,
-        streams: AtomicU32::new(0),
-        allowed: AtomicUsize::new(connection.current_max_send_streams()),
-        served: AtomicU32::new(0),
-        changed: Notify::new(),
-        home: worker,
-        slot: Arc::clone(&slot.state),
-    });
-    let stream = shared.begin().ok_or("the connection takes no requests")?;
-    let own = &endpoint.shared.0[worker];
-    own.connections.lock().push(Arc::clone(&shared));
-    if endpoint.is_retired() {
-        endpoint.shared.close();
-    }
-    let driver = Driver {
-        cluster: Arc::clone(cluster),
-        endpoint: Arc::clone(endpoint),
-        shared,
-        expires: age.and_then(|age| now.checked_add(age)),
-    };
-    tokio::task::spawn_local(async move {
-        // Given back when the socket is closed, which the last of the tasks does.
-        let _slot = slot;
-        driver.drive(connection).await;
-        tasks.end().await;
-    });
-    Ok(stream)
-}
-
-/// The tasks that hyper moves a connection's bytes in.
-#[derive(Clone, Default)]
-struct Tasks(Rc<RefCell<JoinSet<()>>>);
-
-impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
-    fn execute(&self, task: F) {
-        let mut tasks = self.0.borrow_mut();
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn_local(task);
-    }
-}
-
-impl Tasks {
-    async fn end(self) {
-        let mut tasks = self.0.take();
-        tasks.shutdown().await;
-    }
-}
-
-struct Driver {
-    cluster: Arc<ClusterState>,
-    endpoint: Arc<EndpointState>,
-    shared: Arc<Shared>,
-    /// When it becomes too old for new requests.
-    expires: Option<Instant>,
-}
-
-impl Driver {
-    /// Follows a connection until it ends, or has been idle or alive for too long.
-    async fn drive<S>(self, connection: Connection<TokioIo<S>, Body, Tasks>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let Self {
-            cluster,
-            endpoint,
-            shared,
-            mut expires,
-        } = self;
-        let mut connection = pin!(connection);
-        let mut alarm = pin!(sleep_until(next_look(&cluster, expires, None)));
-        // Since when it has no streams; none: it has some.
-        let mut idle_since = None;
-        while !shared.is_done() {
-            let ended = std::future::poll_fn(|cx| {
-                let polled = connection.as_mut().poll(cx);
-                let allowed = connection.current_max_send_streams();
-                shared.allowed.store(allowed, Ordering::Relaxed);
-                polled
-            });
-            tokio::select! {
-                biased;
-                // What went wrong is told to whoever waits for a response.
-                _ = ended => break,
-                // Streams may have begun and ended since the last look.
-                () = shared.changed.notified() => idle_since = None,
-                () = &mut alarm => {}
-            }
-            let now = Instant::now();
-            if expires.is_some_and(|expires| expires <= now) {
-                expires = None;
-                cluster.stats.cx_max_duration_reached.count();
-                shared.close();
-            }
-            let busy = shared.streams.load(Ordering::SeqCst) & !CLOSED > 0;
-            idle_since = (!busy).then(|| idle_since.unwrap_or(now));
-            let timeout = cluster.policy().timeout.connection_idle;
-            if let (Some(since), Some(timeout)) = (idle_since, timeout)
-                && now.saturating_duration_since(since) >= timeout
-                && shared.close_if_idle()
-            {
-                cluster.stats.cx_idle_timeout.count();
-            }
-            alarm
-                .as_mut()
-                .reset(next_look(&cluster, expires, idle_since));
-        }
-        shared.streams.fetch_or(CLOSED, Ordering::SeqCst);
-        let own = &endpoint.shared.0[shared.home];
-        let mut connections = own.connections.lock();
-        connections.retain(|it| !Arc::ptr_eq(it, &shared));
     }
 }

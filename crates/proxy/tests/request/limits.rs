@@ -29,6 +29,7 @@ fn limited(matches: ClientMatch, limit: Rate) -> RateLimitRule {
         limit,
         request_cost: 1,
         response_cost: None,
+        from_metadata: weir_plan::features::rate_limit::FromMetadata::NONE,
         shared: false,
         shadow: false,
         headers: true,
@@ -207,6 +208,7 @@ fn a_response_is_charged_when_it_has_ended_even_a_refusal() {
     let costly = RateLimitRule {
         request_cost: 0,
         response_cost: Some(3),
+        from_metadata: weir_plan::features::rate_limit::FromMetadata::NONE,
         ..limited(ClientMatch::default(), per(5, TimeUnit::Minute))
     };
     let gateway = Gateway::start(&[under("/", global(vec![costly]))], &[backend.address]);

@@ -77,6 +77,7 @@ fn to_cluster(weight: u32) -> WeightedTarget {
 
 /// What is between the gateway and its backends.
 const CLUSTER: ClusterPolicy = ClusterPolicy {
+    admission_control: None,
     circuit_breaker: CircuitBreaker::DEFAULT,
     timeout: ClusterTimeout::DEFAULT,
     load_balancer: LoadBalancer {

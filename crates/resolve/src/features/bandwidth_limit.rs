@@ -1,8 +1,9 @@
 //! `spec.bandwidthLimit`: how many bytes a route lets through, in either direction.
 //!
-//! Scope: route. Unset: no limit. Invalid: less than 1 KiB a second. The plan has no type for it yet.
+//! Scope: route. Unset: no limit. Invalid: less than 1 KiB a second.
 
 use serde::{Deserialize, Serialize};
+use weir_plan::features::bandwidth_limit as plan;
 
 use super::Faults;
 use crate::api::scalar::Quantity;
@@ -51,67 +52,74 @@ pub struct ResponseTrailers {
     pub prefix: Option<String>,
 }
 
-pub(crate) fn check(BandwidthLimit { request, response }: &BandwidthLimit, found: &mut Faults) {
-    if let Some(RequestBandwidth { limit: Some(limit) }) = request {
-        check_rate("request", limit, found);
-    }
-    let Some(ResponseBandwidth {
+pub(crate) fn lower(
+    spec: Option<&BandwidthLimit>,
+    found: &mut Faults,
+) -> Option<plan::BandwidthLimit> {
+    let BandwidthLimit { request, response } = spec?;
+    let request = request
+        .as_ref()
+        .and_then(|RequestBandwidth { limit }| rate("request", limit.as_ref()?, found));
+    let response = response.as_ref().and_then(|it| lower_response(it, found));
+    (request.is_some() || response.is_some()).then_some(plan::BandwidthLimit { request, response })
+}
+
+fn lower_response(
+    ResponseBandwidth {
         limit,
         response_trailers,
-    }) = response
-    else {
-        return;
-    };
-    if let Some(limit) = limit {
-        check_rate("response", limit, found);
-    }
-    let prefix = response_trailers
+    }: &ResponseBandwidth,
+    found: &mut Faults,
+) -> Option<plan::ResponseBandwidth> {
+    let limit = limit.as_ref().and_then(|it| rate("response", it, found));
+    let trailers = response_trailers
         .as_ref()
-        .and_then(|it| it.prefix.as_deref())
-        .unwrap_or_default();
-    if http::HeaderName::from_bytes(format!("{prefix}-x").as_bytes()).is_err() {
-        let field = "bandwidthLimit.response.responseTrailers.prefix";
+        .map(|ResponseTrailers { prefix }| prefix.as_deref().unwrap_or_default());
+    if let Some(prefix) = trailers
+        && http::HeaderName::from_bytes(format!("{prefix}-x").as_bytes()).is_err()
+    {
         found.add(
             FEATURE,
-            field,
+            "bandwidthLimit.response.responseTrailers.prefix",
             format!("response: trailer prefix {prefix:?} is no header name"),
         );
     }
+    Some(plan::ResponseBandwidth {
+        limit: limit?,
+        trailers: trailers.map(Into::into),
+    })
 }
 
-fn check_rate(direction: &str, ByteRate { value, unit }: &ByteRate, found: &mut Faults) {
+/// A limit as Envoy counts it: in whole KiB a second, cut off below.
+fn rate(
+    direction: &str,
+    ByteRate { value, unit }: &ByteRate,
+    found: &mut Faults,
+) -> Option<plan::KibibytesPerSecond> {
     let field = format!("bandwidthLimit.{direction}.limit");
     let seconds = match unit.as_str() {
         "Second" => 1,
         "Minute" => 60,
         "Hour" => 3_600,
         _ => {
-            return found.add(
-                FEATURE,
-                field,
-                format!("{direction}: invalid limit unit {unit}"),
-            );
+            let text = format!("{direction}: invalid limit unit {unit}");
+            found.add(FEATURE, field, text);
+            return None;
         }
     };
-    match value.value() {
-        None => found.add(
-            FEATURE,
-            field,
-            format!("{direction} limit value must be convertible to an int64"),
+    let text = match value.value() {
+        None => format!("{direction} limit value must be convertible to an int64"),
+        Some(bytes) if bytes < 0 => format!("{direction} limit value must be positive"),
+        Some(bytes) if bytes < 1024 * seconds => format!(
+            "{direction}: bandwidth limit of {bytes} bytes per {unit} is below the minimum of 1 KiB/s"
         ),
-        Some(bytes) if bytes < 0 => found.add(
-            FEATURE,
-            field,
-            format!("{direction} limit value must be positive"),
-        ),
-        Some(bytes) if bytes < 1024 * seconds => {
-            let text = format!(
-                "{direction}: bandwidth limit of {bytes} bytes per {unit} is below the minimum of 1 KiB/s"
-            );
-            found.add(FEATURE, field, text);
+        Some(bytes) => {
+            let kibibytes = u64::try_from(bytes / (seconds * 1024)).ok();
+            return kibibytes.map(plan::KibibytesPerSecond);
         }
-        Some(_) => {}
-    }
+    };
+    found.add(FEATURE, field, text);
+    None
 }
 
 #[cfg(test)]
@@ -119,6 +127,34 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn limits_are_whole_kibibytes_a_second() {
+        for (value, unit, expected) in [
+            ("10Mi", "Second", 10_240),
+            ("100Mi", "Minute", 1_706),
+            ("3686400", "Hour", 1),
+            ("7372799", "Hour", 1),
+        ] {
+            let spec = json!({
+                "request": {"limit": {"value": value, "unit": unit}},
+                "response": {"limit": {"value": value, "unit": unit}, "responseTrailers": {"prefix": "x"}},
+            });
+            let mut found = Faults::default();
+            let lowered = lower(serde_json::from_value(spec).ok().as_ref(), &mut found);
+            let limit = plan::KibibytesPerSecond(expected);
+            let response = plan::ResponseBandwidth {
+                limit,
+                trailers: Some("x".into()),
+            };
+            let whole = plan::BandwidthLimit {
+                request: Some(limit),
+                response: Some(response),
+            };
+            assert_eq!(lowered, Some(whole), "{value} {unit}");
+        }
+        assert_eq!(lower(None, &mut Faults::default()), None);
+    }
 
     #[test]
     fn faults() {
@@ -153,7 +189,10 @@ mod tests {
             ),
         ] {
             let mut found = Faults::default();
-            check(&serde_json::from_value(spec.clone()).unwrap(), &mut found);
+            lower(
+                serde_json::from_value(spec.clone()).ok().as_ref(),
+                &mut found,
+            );
             assert_eq!(found.message().as_deref(), expected, "{spec}");
         }
     }

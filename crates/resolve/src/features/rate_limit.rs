@@ -7,8 +7,8 @@ mod selectors;
 
 use serde::{Deserialize, Serialize};
 use weir_plan::features::rate_limit::{
-    DefaultBucket, GlobalRateLimit, LocalRateLimit, RateLimit as Plan, RateLimitRule,
-    RateLimitRuleName,
+    DefaultBucket, FromMetadata, GlobalRateLimit, LocalRateLimit, MetadataKey, RateLimit as Plan,
+    RateLimitRule, RateLimitRuleName,
 };
 use weir_plan::{Rate, TimeUnit};
 
@@ -238,6 +238,11 @@ fn lower_global(
                 x_rate_limit_headers,
             } = rule;
             let Cost { request, response } = cost.clone().unwrap_or_default();
+            let from_metadata = FromMetadata {
+                limit: limit.from_metadata.as_ref().map(metadata_key),
+                request_cost: cost_metadata(request.as_ref()),
+                response_cost: cost_metadata(response.as_ref()),
+            };
             Some(RateLimitRule {
                 name: name.clone(),
                 matches: selectors::lower(
@@ -249,6 +254,7 @@ fn lower_global(
                 request_cost: number(request.as_ref(), &format!("{at}.cost.request"), found)
                     .unwrap_or(1),
                 response_cost: number(response.as_ref(), &format!("{at}.cost.response"), found),
+                from_metadata,
                 shared: shared.unwrap_or(false),
                 shadow: shadow_mode.unwrap_or(false),
                 headers: sends_headers(x_rate_limit_headers.as_deref()),
@@ -308,6 +314,7 @@ fn lower_local(
                 limit,
                 request_cost,
                 response_cost,
+                from_metadata: FromMetadata::NONE,
                 shared,
                 shadow,
                 headers,
@@ -393,6 +400,17 @@ fn number(cost: Option<&CostSpecifier>, at: &str, found: &mut Faults) -> Option<
         );
     }
     Some(number)
+}
+
+fn cost_metadata(cost: Option<&CostSpecifier>) -> Option<MetadataKey> {
+    cost?.metadata.as_ref().map(metadata_key)
+}
+
+fn metadata_key(Metadata { namespace, key }: &Metadata) -> MetadataKey {
+    MetadataKey {
+        namespace: namespace.as_str().into(),
+        key: key.as_str().into(),
+    }
 }
 
 fn sends_headers(option: Option<&str>) -> bool {

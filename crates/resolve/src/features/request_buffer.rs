@@ -1,9 +1,9 @@
 //! `spec.requestBuffer`: whole requests are held before they are forwarded.
 //!
-//! Scope: route. Unset: they are not. Invalid: no limit, or one out of range, or together with `httpUpgrade`. The plan
-//! has no type for it yet.
+//! Scope: route. Unset: they are not. Invalid: no limit, or one out of range, or together with `httpUpgrade`.
 
 use serde::{Deserialize, Serialize};
+use weir_plan::features::request_buffer as plan;
 
 use super::Faults;
 use crate::api::scalar::Quantity;
@@ -17,21 +17,24 @@ pub struct RequestBuffer {
     pub limit: Option<Quantity>,
 }
 
-pub(crate) fn check(RequestBuffer { limit }: &RequestBuffer, found: &mut Faults) {
-    let field = "requestBuffer.limit";
-    let Some(limit) = limit else {
-        return found.add(FEATURE, field, "limit must be greater than 0");
+pub(crate) fn lower(
+    spec: Option<&RequestBuffer>,
+    found: &mut Faults,
+) -> Option<plan::RequestBuffer> {
+    let RequestBuffer { limit } = spec?;
+    let value = limit.as_ref().map(|it| it.value());
+    let text = match (limit, value) {
+        (None, _) | (_, None | Some(Some(0))) => "limit must be greater than 0".to_owned(),
+        (Some(_), Some(None)) => "limit must be convertible to an int64".to_owned(),
+        (Some(limit), Some(Some(value))) => match u32::try_from(value) {
+            Ok(limit) => return Some(plan::RequestBuffer { limit }),
+            Err(_) => {
+                format!("limit value {limit} is out of range, must be between 0 and 4294967295")
+            }
+        },
     };
-    match limit.value() {
-        None => found.add(FEATURE, field, "limit must be convertible to an int64"),
-        Some(0) => found.add(FEATURE, field, "limit must be greater than 0"),
-        Some(value) if u32::try_from(value).is_err() => {
-            let text =
-                format!("limit value {limit} is out of range, must be between 0 and 4294967295");
-            found.add(FEATURE, field, text);
-        }
-        Some(_) => {}
-    }
+    found.add(FEATURE, "requestBuffer.limit", text);
+    None
 }
 
 /// A request cannot be held and upgraded. Admission refuses both in one policy; a merge can bring them together.
@@ -60,11 +63,13 @@ mod tests {
             (None, Some("limit must be greater than 0.")),
         ] {
             let mut found = Faults::default();
-            check(
-                &RequestBuffer {
-                    limit: limit.map(|text| Quantity::Text(text.to_owned())),
-                },
-                &mut found,
+            let spec = RequestBuffer {
+                limit: limit.map(|text| Quantity::Text(text.to_owned())),
+            };
+            let lowered = lower(Some(&spec), &mut found);
+            assert_eq!(
+                lowered.map(|it| it.limit),
+                expected.is_none().then_some(4 << 20)
             );
             assert_eq!(
                 found.message(),

@@ -1,14 +1,21 @@
 //! `spec.responseOverride`: other answers in place of a backend's or the gateway's own.
 //!
 //! Scope: route. Unset: none. Bodies may come from ConfigMaps in the namespace of the policy that wrote the list.
-//! Invalid: a missing or empty ConfigMap, a status that cannot be sent, a bad expression. The plan has no type for it yet.
+//! Invalid: a missing or empty ConfigMap, a status or header that cannot be sent, a bad expression or operator.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::ops::RangeInclusive;
 use weir_plan::NamespacedName;
+use weir_plan::features::rate_limit::HeaderNameText;
+use weir_plan::features::response_override::{
+    self as plan, InternalRedirect, ReplacedBody, ReplacedResponse, Replacement, ResponseSource,
+    TextMatch,
+};
 
 use super::Faults;
+use crate::operators;
 
 const FEATURE: &str = "ResponseOverride";
 /// The key of a ConfigMap that holds the body.
@@ -182,120 +189,251 @@ pub(crate) fn config_maps<'a>(
 }
 
 /// `namespace` is that of the policy that wrote the list; `find` looks a ConfigMap up.
-pub(crate) fn check(
+pub(crate) fn lower<'a>(
     overrides: &[ResponseOverride],
     namespace: &str,
-    find: &dyn Fn(&NamespacedName) -> Option<bool>,
+    find: &dyn Fn(&NamespacedName) -> Option<&'a ConfigMap>,
     found: &mut Faults,
-) {
+) -> Vec<plan::ResponseOverride> {
+    // What they refer to comes first in a status message.
+    let mut bodies: Vec<Option<ReplacedBody>> = vec![None; overrides.len()];
     for (index, name) in config_maps(overrides, namespace) {
-        let text = match find(&name) {
+        let text = match find(&name).map(body_of) {
+            Some(Some(body)) => {
+                bodies[index] = Some(body);
+                continue;
+            }
             None => format!("can't find the referenced configmap {name}"),
-            Some(false) => {
+            Some(None) => {
                 format!("can't find the key {BODY_KEY} in the referenced configmap {name}")
             }
-            Some(true) => continue,
         };
-        found.add(
-            FEATURE,
-            format!("responseOverride[{index}].response.body.valueRef"),
-            text,
-        );
+        let field = format!("responseOverride[{index}].response.body.valueRef");
+        found.add(FEATURE, field, text);
     }
-    for (
-        index,
-        ResponseOverride {
-            r#match,
-            source: _,
-            response,
-            redirect: _,
+    overrides
+        .iter()
+        .zip(bodies)
+        .enumerate()
+        .map(|(index, (item, body))| {
+            lower_one(item, body, &format!("responseOverride[{index}]"), found)
+        })
+        .collect()
+}
+
+fn lower_one(
+    item: &ResponseOverride,
+    body: Option<ReplacedBody>,
+    at: &str,
+    found: &mut Faults,
+) -> plan::ResponseOverride {
+    let ResponseOverride {
+        r#match,
+        source,
+        response,
+        redirect,
+    } = item;
+    let OverrideMatch {
+        status_codes,
+        response_headers,
+    } = r#match.clone().unwrap_or_default();
+    let headers = response_headers.unwrap_or_default();
+    let headers = headers.iter().enumerate().filter_map(|(index, it)| {
+        lower_header_match(it, &format!("{at}.match.responseHeaders[{index}]"), found)
+    });
+    let headers = headers.collect();
+    let with = match redirect {
+        Some(redirect) => Replacement::Redirect(lower_redirect(redirect, at, found)),
+        None => {
+            let response = response.clone().unwrap_or_default();
+            Replacement::Response(lower_response(&response, body, at, found))
+        }
+    };
+    plan::ResponseOverride {
+        statuses: status_codes.iter().flatten().map(statuses).collect(),
+        headers,
+        source: match source.as_deref() {
+            Some("Local") => ResponseSource::Local,
+            Some("Backend") => ResponseSource::Backend,
+            Some(_) | None => ResponseSource::All,
         },
-    ) in overrides.iter().enumerate()
-    {
-        let at = format!("responseOverride[{index}]");
-        if let Some(status) = response.as_ref().and_then(|it| it.status_code)
-            && !(200..=599).contains(&status)
-        {
-            found.add(
-                FEATURE,
-                format!("{at}.response.statusCode"),
-                format!("invalid StatusCode value {status}"),
-            );
-        }
-        for header in r#match
-            .iter()
-            .filter_map(|it| it.response_headers.as_ref())
-            .flatten()
-        {
-            let pattern = header
-                .value
-                .as_ref()
-                .filter(|it| it.r#type.as_deref() == Some("RegularExpression"));
-            if let Some(StringMatch { value, .. }) = pattern
-                && regex::Regex::new(value).is_err()
-            {
-                found.add(
-                    FEATURE,
-                    format!("{at}.match.responseHeaders"),
-                    format!("regex {value:?} is invalid"),
-                );
-            }
-        }
+        with,
     }
 }
 
-/// Whether a ConfigMap holds anything to send.
-pub(crate) fn has_body(config_map: &ConfigMap) -> bool {
-    config_map
-        .data
-        .as_ref()
-        .is_some_and(|data| !data.is_empty())
-        || config_map
-            .binary_data
+/// What no status can be stays a range that holds none.
+fn statuses(
+    StatusMatch {
+        r#type: _,
+        value,
+        range,
+    }: &StatusMatch,
+) -> RangeInclusive<u16> {
+    let bounded = |it: i64| u16::try_from(it.max(0)).unwrap_or(u16::MAX);
+    match (value, range) {
+        (_, Some(StatusRange { start, end })) => bounded(*start)..=bounded(*end),
+        (Some(value), None) => bounded(*value)..=bounded(*value),
+        (None, None) => 0..=0,
+    }
+}
+
+fn lower_header_match(
+    HeaderMatch { name, value }: &HeaderMatch,
+    at: &str,
+    found: &mut Faults,
+) -> Option<plan::ResponseHeaderMatch> {
+    let StringMatch { r#type, value } = value.clone().unwrap_or_default();
+    let value = match r#type.as_deref() {
+        None | Some("Exact") => TextMatch::Exact(value.into()),
+        Some("Prefix") => TextMatch::Prefix(value.into()),
+        Some("Suffix") => TextMatch::Suffix(value.into()),
+        Some("RegularExpression") => {
+            if regex::Regex::new(&value).is_err() {
+                let field = format!("{at}.value.value");
+                found.add(FEATURE, field, format!("regex {value:?} is invalid"));
+            }
+            TextMatch::Regex(value.into())
+        }
+        Some(other) => {
+            let field = format!("{at}.value.type");
+            found.add(FEATURE, field, format!("invalid match type {other}"));
+            return None;
+        }
+    };
+    let name = header_name(name, &format!("{at}.name"), found)?;
+    Some(plan::ResponseHeaderMatch {
+        name: HeaderNameText(name),
+        value,
+    })
+}
+
+fn lower_response(
+    response: &OverrideResponse,
+    config_map: Option<ReplacedBody>,
+    at: &str,
+    found: &mut Faults,
+) -> ReplacedResponse {
+    let OverrideResponse {
+        content_type,
+        body,
+        status_code,
+        header,
+    } = response;
+    let status = status_code.and_then(|status| {
+        let valid = u16::try_from(status)
+            .ok()
+            .filter(|it| (200..=599).contains(it));
+        if valid.is_none() {
+            let field = format!("{at}.response.statusCode");
+            found.add(FEATURE, field, format!("invalid StatusCode value {status}"));
+        }
+        valid
+    });
+    let inline = body.as_ref().and_then(|it| it.inline.as_deref());
+    if let Some(Err(why)) = inline.map(operators::check) {
+        let field = format!("{at}.response.body.inline");
+        found.add(FEATURE, field, format!("invalid Body: {why}"));
+    }
+    let inline = inline.map(|text| ReplacedBody(text.as_bytes().into()));
+    let HeaderChanges {
+        add,
+        set,
+        remove: _,
+    } = header.clone().unwrap_or_default();
+    let mut headers = |field: &str, list: Option<Vec<HeaderValue>>| {
+        let list = list.unwrap_or_default();
+        let headers = list.iter().enumerate().filter_map(|(index, header)| {
+            let at = format!("{at}.response.header.{field}[{index}]");
+            lower_header(header, &at, found)
+        });
+        headers.collect()
+    };
+    ReplacedResponse {
+        status,
+        content_type: content_type.as_deref().map(Into::into),
+        body: config_map.or(inline),
+        headers: weir_plan::HeaderChanges {
+            set: headers("set", set),
+            add: headers("add", add),
+            remove: Vec::new(),
+        },
+    }
+}
+
+fn lower_header(
+    HeaderValue { name, value }: &HeaderValue,
+    at: &str,
+    found: &mut Faults,
+) -> Option<(http::HeaderName, http::HeaderValue)> {
+    if let Err(why) = operators::check(value) {
+        let field = format!("{at}.value");
+        found.add(
+            FEATURE,
+            field,
+            format!("invalid value of header {name}: {why}"),
+        );
+    }
+    let read = http::HeaderValue::from_str(value).ok();
+    if read.is_none() {
+        let text = format!("the value of header {name} cannot be sent");
+        found.add(FEATURE, format!("{at}.value"), text);
+    }
+    let name = header_name(name, &format!("{at}.name"), found);
+    Some((name?, read?))
+}
+
+fn header_name(name: &str, field: &str, found: &mut Faults) -> Option<http::HeaderName> {
+    let read = http::HeaderName::from_bytes(name.as_bytes()).ok();
+    if read.is_none() {
+        found.add(FEATURE, field, format!("{name:?} is no name of a header"));
+    }
+    read
+}
+
+fn lower_redirect(redirect: &OverrideRedirect, at: &str, found: &mut Faults) -> InternalRedirect {
+    let OverrideRedirect {
+        scheme,
+        hostname,
+        path,
+        port,
+        status_code,
+    } = redirect;
+    let mut number = |field: &str, name: &str, value: Option<i64>, most: u16| {
+        let value = value?;
+        let fits = u16::try_from(value)
+            .ok()
+            .filter(|it| (1..=most).contains(it));
+        if fits.is_none() {
+            let field = format!("{at}.redirect.{field}");
+            found.add(FEATURE, field, format!("invalid {name} value {value}"));
+        }
+        fits
+    };
+    InternalRedirect {
+        scheme: scheme.as_deref().map(Into::into),
+        hostname: hostname.as_deref().map(Into::into),
+        path: path
             .as_ref()
-            .is_some_and(|data| !data.is_empty())
+            .and_then(|it| it.replace_full_path.as_deref())
+            .map(Into::into),
+        port: number("port", "Port", port.map(i64::from), u16::MAX),
+        status: number("statusCode", "StatusCode", *status_code, 599)
+            .unwrap_or(InternalRedirect::DEFAULT_STATUS),
+    }
+}
+
+/// What a ConfigMap holds to send: the key `response.body`, else the first key, of text before bytes.
+fn body_of(config_map: &ConfigMap) -> Option<ReplacedBody> {
+    let data = config_map.data.iter().flatten();
+    let binary = config_map.binary_data.iter().flatten();
+    let values: Vec<(&str, &[u8])> = data
+        .map(|(key, value)| (key.as_str(), value.as_bytes()))
+        .chain(binary.map(|(key, value)| (key.as_str(), value.0.as_slice())))
+        .collect();
+    let named = values.iter().find(|(key, _)| *key == BODY_KEY);
+    let (_, body) = named.or(values.first())?;
+    Some(ReplacedBody((*body).into()))
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn faults() {
-        let body = |name: &str| json!([{"response": {"body": {"type": "ValueRef", "valueRef": {"kind": "ConfigMap", "name": name}}}}]);
-        for (spec, expected) in [
-            (body("full"), None),
-            (
-                body("empty"),
-                Some("can't find the key response.body in the referenced configmap ns/empty."),
-            ),
-            (
-                body("none"),
-                Some("can't find the referenced configmap ns/none."),
-            ),
-            (
-                json!([{"response": {"statusCode": 600}}]),
-                Some("invalid StatusCode value 600."),
-            ),
-            (
-                json!([{"match": {"responseHeaders": [{"name": "a", "value": {"type": "RegularExpression", "value": "*"}}]}}]),
-                Some("regex \"*\" is invalid."),
-            ),
-        ] {
-            let (overrides, mut found): (Vec<ResponseOverride>, _) =
-                (serde_json::from_value(spec).unwrap(), Faults::default());
-            let find = |name: &NamespacedName| match &*name.name {
-                "full" => Some(true),
-                "empty" => Some(false),
-                _ => None,
-            };
-            check(&overrides, "ns", &find, &mut found);
-            assert_eq!(
-                found.message(),
-                expected.map(|text| format!("ResponseOverride: {text}"))
-            );
-        }
-    }
-}
+mod tests;

@@ -60,6 +60,8 @@ impl GlobalLimits {
                 limit,
                 request_cost,
                 response_cost,
+                // Nothing sets metadata in this data plane, so the numbers count.
+                from_metadata: _,
                 shared,
                 shadow,
                 headers,

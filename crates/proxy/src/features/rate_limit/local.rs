@@ -77,6 +77,7 @@ impl LocalLimits {
                     // Neither means anything locally.
                     request_cost: _,
                     response_cost: _,
+                    from_metadata: _,
                     shared: _,
                     shadow,
                     headers,

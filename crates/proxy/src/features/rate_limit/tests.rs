@@ -103,6 +103,7 @@ fn rule(
         limit,
         request_cost: 1,
         response_cost: None,
+        from_metadata: weir_plan::features::rate_limit::FromMetadata::NONE,
         shared: false,
         shadow: false,
         headers: true,

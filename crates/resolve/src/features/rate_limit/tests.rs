@@ -53,7 +53,8 @@ fn a_local_rule_without_selectors_is_the_default_bucket() {
             "rules": [{
                 "name": "ns/policy/rule/0",
                 "matches": {"headers": [], "methods": ["GET", "!PUT"], "path": null, "source_cidr": null, "query_params": []},
-                "limit": "0/Minute", "request_cost": 1, "response_cost": null, "shared": false, "shadow": true, "headers": true,
+                "limit": "0/Minute", "request_cost": 1, "response_cost": null,
+                "from_metadata": {"limit": null, "request_cost": null, "response_cost": null}, "shared": false, "shadow": true, "headers": true,
             }],
         })
     );
@@ -260,4 +261,30 @@ fn merged_policies_are_judged_each_by_itself() {
         plan.local.unwrap().default.unwrap().name.to_string(),
         "ns/parent/rule/0"
     );
+}
+
+#[test]
+fn metadata_may_take_the_place_of_numbers() {
+    let metadata = |key: &str| json!({"namespace": "ns", "key": key});
+    let mut limit = limit(5, "Hour");
+    limit["fromMetadata"] = metadata("limit");
+    let (plan, message) = lowered(json!({"global": {"rules": [{"limit": limit, "cost": {
+        "request": {"from": "Metadata", "metadata": metadata("request")},
+        "response": {"from": "Metadata", "metadata": metadata("response")}}}]}}));
+    assert_eq!(message, None);
+    let rule = &plan.global.unwrap().rules[0];
+    let key = |key: &str| {
+        Some(MetadataKey {
+            namespace: "ns".into(),
+            key: key.into(),
+        })
+    };
+    let expected = FromMetadata {
+        limit: key("limit"),
+        request_cost: key("request"),
+        response_cost: key("response"),
+    };
+    assert_eq!(rule.from_metadata, expected);
+    // Where there is none, the numbers count.
+    assert_eq!((rule.request_cost, rule.response_cost), (1, None));
 }
