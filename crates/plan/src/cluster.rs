@@ -46,6 +46,10 @@ pub enum UpstreamProtocol {
     Http1,
     /// HTTP/2 in clear text, by prior knowledge.
     Http2,
+    /// Bytes, as they come.
+    Tcp,
+    /// Datagrams, as they come.
+    Udp,
 }
 
 /// The endpoints of every backend. It changes more often than the plan, and by itself.

@@ -216,6 +216,11 @@ impl EndpointsName {
         Self(format!("Service/{service}:{port}").into())
     }
 
+    /// The same of a port for datagrams: `Service/namespace/name:port/udp`.
+    pub fn of_udp_service(service: &NamespacedName, port: u16) -> Self {
+        Self(format!("Service/{service}:{port}/udp").into())
+    }
+
     /// The cluster IP of a Service, with one of its ports, as the only endpoint:
     /// `Service/namespace/name:port/cluster-ip`.
     pub fn of_cluster_ip(service: &NamespacedName, port: u16) -> Self {

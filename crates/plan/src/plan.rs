@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
 
 use crate::cluster::Cluster;
+use crate::l4::L4Listener;
 use crate::matching::{HostMatch, RouteMatch};
 use crate::name::{ClusterName, ListenerName, Origin, RouteName, RuleName};
 use crate::policy::RoutePolicy;
@@ -18,6 +19,8 @@ pub struct Plan {
     pub listeners: Vec<Arc<Listener>>,
     /// What the routes forward to.
     pub clusters: BTreeMap<ClusterName, Arc<Cluster>>,
+    /// The listeners for protocols below HTTP, by port, then by name.
+    pub l4: Vec<Arc<L4Listener>>,
 }
 
 /// One listener of a Gateway. Several may share a port; a request belongs to the one whose host name fits best, and

@@ -226,7 +226,8 @@ impl ClusterRegistry {
             .store(Arc::new(Members::new(localities, self.workers, rng)));
         state.policy.store(Arc::clone(&cluster.policy));
         let http2 = match cluster.protocol {
-            UpstreamProtocol::Http1 => false,
+            // Those of L4 routes are no part of this data plane.
+            UpstreamProtocol::Http1 | UpstreamProtocol::Tcp | UpstreamProtocol::Udp => false,
             UpstreamProtocol::Http2 => true,
         };
         state.http2.store(http2, Ordering::Relaxed);

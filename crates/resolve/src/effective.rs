@@ -69,6 +69,8 @@ pub struct Applied {
     pub origin: Origin,
     /// Why rules of HTTP and gRPC routes answer 500. Other routes go on without the policy.
     pub invalid: Option<String>,
+    /// Why routes of any kind are not served at all: something protects them that is not enforced.
+    pub refused: Option<String>,
 }
 
 /// What applies to every rule of every route on each of its listeners.

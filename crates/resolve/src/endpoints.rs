@@ -33,9 +33,13 @@ pub fn endpoints(resources: &Resources) -> EndpointMap {
             .iter()
             .flat_map(|spec| spec.ports.iter().flatten())
         {
-            if let (true, Ok(number)) = (is_tcp(port.protocol.as_deref()), u16::try_from(port.port))
-            {
-                let key = EndpointsName::of_service(name, number);
+            let named = match port.protocol.as_deref() {
+                None | Some("TCP") => EndpointsName::of_service,
+                Some("UDP") => EndpointsName::of_udp_service,
+                Some(_) => continue,
+            };
+            if let Ok(number) = u16::try_from(port.port) {
+                let key = named(name, number);
                 map.insert(key, of_port(service, port, slices).into());
                 if let Some(ip) = cluster_ip(service) {
                     let endpoint = Endpoint {
@@ -61,11 +65,6 @@ pub fn endpoints(resources: &Resources) -> EndpointMap {
         map.insert(EndpointsName::of_backend(name), endpoints.into());
     }
     map
-}
-
-/// Whether a port's protocol, TCP unless it says so, is TCP.
-pub(crate) fn is_tcp(protocol: Option<&str>) -> bool {
-    protocol.is_none_or(|protocol| protocol == "TCP")
 }
 
 /// A Service's cluster IP, of its first family where it has both. Headless Services have none.
@@ -149,18 +148,23 @@ fn port_of(slice: &EndpointSlice, port: &ServicePort) -> Option<u16> {
         Some(IntOrString::String(_)) => None,
         None => Some(port.port),
     };
-    let ports = || {
-        slice
-            .ports
-            .iter()
-            .flatten()
-            .filter(|it| is_tcp(it.protocol.as_deref()))
-    };
+    let ports =
+        || {
+            slice.ports.iter().flatten().filter(|it| {
+                transport(it.protocol.as_deref()) == transport(port.protocol.as_deref())
+            })
+        };
+
     let named = ports().find(|it| it.name.as_deref().unwrap_or_default() == name);
     let targeted = || ports().find(|it| target.is_some() && it.port == target);
     let EndpointPort { port: number, .. } = named.or_else(targeted)?;
     // Without a number, a slice means whatever port is asked for.
     u16::try_from(number.or(target)?).ok()
+}
+
+/// A port's protocol, TCP unless it says so.
+fn transport(protocol: Option<&str>) -> &str {
+    protocol.unwrap_or("TCP")
 }
 
 fn address(text: &str, port: u16) -> Option<EndpointAddress> {
@@ -299,8 +303,19 @@ mod tests {
                 "{port}"
             );
         }
-        let udp = json!({"ports": [{"port": 53, "protocol": "UDP"}]});
-        assert!(of_service(&udp, &[]).is_empty());
+        let other = json!({"ports": [{"port": 53, "protocol": "SCTP"}]});
+        assert!(of_service(&other, &[]).is_empty());
+        // A port for datagrams is another than one of the same number for connections.
+        let both = json!({"ports": [{"port": 53, "name": "tcp"}, {"port": 53, "name": "udp", "protocol": "UDP"}]});
+        let ports =
+            json!([{"name": "tcp", "port": 1}, {"name": "udp", "port": 2, "protocol": "UDP"}]);
+        assert_eq!(
+            of_service(&both, &[slice(&ports, &["10.0.0.1"])]),
+            [
+                "Service/ns/s:53 10.0.0.1:1",
+                "Service/ns/s:53/udp 10.0.0.1:2"
+            ]
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ use weir_plan::{NamespacedName, Plan, RouteAction, Support};
 
 use crate::api::{GATEWAY_GROUP, POLICY_GROUP};
 use crate::diagnostics::ObjectRef;
+use crate::object::OtherPolicy;
 use crate::resources::{Objects, Resources};
 use crate::status::{Condition, ConditionStatus};
 use crate::{Context, Memo, Resolution, resolve};
@@ -58,6 +59,7 @@ pub(crate) fn insert(resources: &mut Resources, document: &Value) {
         "Gateway" => add(&mut resources.gateways, document, "ns"),
         "ListenerSet" => add(&mut resources.listener_sets, document, "ns"),
         "HTTPRoute" => add(&mut resources.http_routes, document, "ns"),
+        "EnvoyProxy" => add(&mut resources.envoy_proxies, document, "ns"),
         "GRPCRoute" => add(&mut resources.grpc_routes, document, "ns"),
         "TCPRoute" => add(&mut resources.tcp_routes, document, "ns"),
         "TLSRoute" => add(&mut resources.tls_routes, document, "ns"),
@@ -67,6 +69,17 @@ pub(crate) fn insert(resources: &mut Resources, document: &Value) {
         "EndpointSlice" => add(&mut resources.endpoint_slices, document, "ns"),
         "Backend" => add(&mut resources.backends, document, "ns"),
         "BackendTrafficPolicy" => add(&mut resources.policies, document, "ns"),
+        "SecurityPolicy" => {
+            let object = ObjectRef {
+                group: POLICY_GROUP.to_owned(),
+                kind: "SecurityPolicy".to_owned(),
+                name: NamespacedName::new("ns", document["metadata"]["name"].as_str().unwrap()),
+            };
+            let spec = document["spec"].take();
+            let policy = Arc::new(OtherPolicy { object, spec });
+            let name = policy.object.clone();
+            resources.other_policies.insert(name, policy);
+        }
         kind => panic!("no fixture for {kind}"),
     }
 }

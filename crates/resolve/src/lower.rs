@@ -298,6 +298,7 @@ mod tests {
                 policies: Vec::new(),
             },
             invalid: lowered.invalid,
+            refused: None,
         }
     }
 

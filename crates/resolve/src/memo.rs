@@ -9,8 +9,8 @@ use std::sync::Arc;
 use weir_plan::NamespacedName;
 
 use crate::api::{
-    Backend, BackendTrafficPolicy, ConfigMap, Gateway, GatewayClass, ListenerSet, Namespace,
-    ReferenceGrant, Service,
+    Backend, BackendTrafficPolicy, ConfigMap, EnvoyProxy, Gateway, GatewayClass, ListenerSet,
+    Namespace, ReferenceGrant, Service,
 };
 use crate::api::{GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
 use crate::diagnostics::ObjectRef;
@@ -38,6 +38,7 @@ struct Seen {
     gateways: Objects<Gateway>,
     listener_sets: Objects<ListenerSet>,
     namespaces: Objects<Namespace>,
+    envoy_proxies: Objects<EnvoyProxy>,
     reference_grants: Objects<ReferenceGrant>,
     http_routes: Objects<HttpRoute>,
     grpc_routes: Objects<GrpcRoute>,
@@ -101,6 +102,7 @@ impl Seen {
             differs(&mut self.gateways, &now.gateways),
             differs(&mut self.listener_sets, &now.listener_sets),
             differs(&mut self.namespaces, &now.namespaces),
+            differs(&mut self.envoy_proxies, &now.envoy_proxies),
         ];
         let policies = [
             differs(&mut self.config_maps, &now.config_maps),

@@ -6,9 +6,9 @@ use serde_json::Value;
 use weir_plan::NamespacedName;
 
 use crate::api::{
-    Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, GATEWAY_GROUP, Gateway, GatewayClass,
-    GrpcRoute, HttpRoute, ListenerSet, Namespace, ObjectMeta, POLICY_GROUP, ReferenceGrant,
-    Service, TcpRoute, TlsRoute, UdpRoute,
+    Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, EnvoyProxy, GATEWAY_GROUP, Gateway,
+    GatewayClass, GrpcRoute, HttpRoute, ListenerSet, Namespace, ObjectMeta, POLICY_GROUP,
+    ReferenceGrant, Service, TcpRoute, TlsRoute, UdpRoute,
 };
 use crate::diagnostics::{Diagnostic, ObjectRef};
 use crate::reader::{Admission, read};
@@ -31,6 +31,7 @@ pub enum Object {
     EndpointSlice(Arc<EndpointSlice>),
     ConfigMap(Arc<ConfigMap>),
     Backend(Arc<Backend>),
+    EnvoyProxy(Arc<EnvoyProxy>),
     BackendTrafficPolicy(Arc<BackendTrafficPolicy>),
     /// A policy of a kind that is not enforced, such as SecurityPolicy: who it is, and its spec for its targets.
     OtherPolicy(Arc<OtherPolicy>),
@@ -84,6 +85,7 @@ impl Object {
             Self::EndpointSlice(it) => reference(DISCOVERY_GROUP, "EndpointSlice", &it.metadata),
             Self::ConfigMap(it) => reference("", "ConfigMap", &it.metadata),
             Self::Backend(it) => reference(POLICY_GROUP, "Backend", &it.metadata),
+            Self::EnvoyProxy(it) => reference(POLICY_GROUP, "EnvoyProxy", &it.metadata),
             Self::BackendTrafficPolicy(it) => {
                 reference(POLICY_GROUP, "BackendTrafficPolicy", &it.metadata)
             }
@@ -108,6 +110,7 @@ impl Object {
             (Self::EndpointSlice(a), Self::EndpointSlice(b)) => Arc::ptr_eq(a, b),
             (Self::ConfigMap(a), Self::ConfigMap(b)) => Arc::ptr_eq(a, b),
             (Self::Backend(a), Self::Backend(b)) => Arc::ptr_eq(a, b),
+            (Self::EnvoyProxy(a), Self::EnvoyProxy(b)) => Arc::ptr_eq(a, b),
             (Self::BackendTrafficPolicy(a), Self::BackendTrafficPolicy(b)) => Arc::ptr_eq(a, b),
             (Self::OtherPolicy(a), Self::OtherPolicy(b)) => Arc::ptr_eq(a, b),
             (
@@ -125,6 +128,7 @@ impl Object {
                 | Self::EndpointSlice(_)
                 | Self::ConfigMap(_)
                 | Self::Backend(_)
+                | Self::EnvoyProxy(_)
                 | Self::BackendTrafficPolicy(_)
                 | Self::OtherPolicy(_),
                 _,

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use weir_plan::NamespacedName;
 
 use crate::admission::pattern::{is_hostname, is_label};
 use crate::admission::{self, Violation};
+use crate::api::envoy_proxy::EnvoyProxySpec;
 use crate::api::spec::BackendTrafficPolicySpec;
-use crate::api::{BackendTrafficPolicy, GATEWAY_GROUP, ObjectMeta, POLICY_GROUP};
+use crate::api::{BackendTrafficPolicy, EnvoyProxy, GATEWAY_GROUP, ObjectMeta, POLICY_GROUP};
 use crate::diagnostics::{
     Diagnostic, Diagnostics, FieldPath, MAX_FINDINGS_OF_AN_OBJECT, ObjectRef, Severity,
 };
+use crate::features::routing_type::RoutingType;
 use crate::object::{DISCOVERY_GROUP, Object, OtherPolicy, Reading};
 use crate::strict::{self, UnknownField};
 use crate::suggestion::{suggest, unknown_field};
@@ -56,7 +59,6 @@ const KINDS: [(&str, &[&str]); 3] = [
             "EnvoyExtensionPolicy",
             "EnvoyPatchPolicy",
             "HTTPRouteFilter",
-            "EnvoyProxy",
         ],
     ),
     (
@@ -142,6 +144,7 @@ pub(crate) fn read(document: Value, admission: Admission) -> Reading {
         (DISCOVERY_GROUP, "EndpointSlice") => reader.typed(Object::EndpointSlice),
         ("", "ConfigMap") => reader.typed(Object::ConfigMap),
         (POLICY_GROUP, "Backend") => reader.typed(Object::Backend),
+        (POLICY_GROUP, "EnvoyProxy") => reader.envoy_proxy(),
         (POLICY_GROUP, "BackendTrafficPolicy") => reader.policy(),
         (
             POLICY_GROUP,
@@ -227,6 +230,41 @@ impl Reader {
             object,
             spec,
         }))))
+    }
+
+    /// Most of it describes a deployment of Envoy, which has no effect here and is no fault.
+    fn envoy_proxy(mut self) -> Reading {
+        self.prepare();
+        let spec = self.fields.remove("spec").unwrap_or_default();
+        let metadata = self.metadata();
+        let read = Option::<EnvoyProxySpec>::deserialize(&spec);
+        for (field, value) in spec.as_object().into_iter().flatten() {
+            if field != "routingType" && !value.is_null() {
+                let message =
+                    format!("{field} has no effect: it is about how Envoy is deployed or set up");
+                let at = FieldPath::new("spec").child(field);
+                self.found
+                    .warning(&self.object, at, "not-enforced", message);
+            }
+        }
+        let spec = match read {
+            Ok(spec) => spec.unwrap_or_default(),
+            Err(error) => {
+                let at = FieldPath::new("spec");
+                self.found
+                    .error(&self.object, at, "wrong-type", error.to_string());
+                return self.finish(None);
+            }
+        };
+        if let Some(word) = &spec.routing_type
+            && RoutingType::parse(word).is_none()
+        {
+            let message = format!("{word:?} is no routing type; use Service or Endpoint");
+            let at = FieldPath::new("spec.routingType");
+            self.found.error(&self.object, at, "not-admitted", message);
+        }
+        let proxy = metadata.map(|metadata| EnvoyProxy { metadata, spec });
+        self.finish(proxy.map(|it| Object::EnvoyProxy(Arc::new(it))))
     }
 
     /// A kind of our groups that is not read, or that is not known at all.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use weir_plan::NamespacedName;
 
 use crate::api::{
-    Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, Gateway, GatewayClass, GrpcRoute,
-    HttpRoute, ListenerSet, Namespace, ReferenceGrant, Service, TcpRoute, TlsRoute, UdpRoute,
+    Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, EnvoyProxy, Gateway, GatewayClass,
+    GrpcRoute, HttpRoute, ListenerSet, Namespace, ReferenceGrant, Service, TcpRoute, TlsRoute,
+    UdpRoute,
 };
 use crate::diagnostics::ObjectRef;
 use crate::object::{Object, OtherPolicy};
@@ -35,6 +36,7 @@ pub struct Resources {
     pub endpoint_slices: Objects<EndpointSlice>,
     pub config_maps: Objects<ConfigMap>,
     pub backends: Objects<Backend>,
+    pub envoy_proxies: Objects<EnvoyProxy>,
     pub policies: Objects<BackendTrafficPolicy>,
     pub other_policies: BTreeMap<ObjectRef, Arc<OtherPolicy>>,
 }
@@ -59,6 +61,7 @@ impl Resources {
             Object::EndpointSlice(it) => drop(self.endpoint_slices.insert(name, it)),
             Object::ConfigMap(it) => drop(self.config_maps.insert(name, it)),
             Object::Backend(it) => drop(self.backends.insert(name, it)),
+            Object::EnvoyProxy(it) => drop(self.envoy_proxies.insert(name, it)),
             Object::BackendTrafficPolicy(it) => drop(self.policies.insert(name, it)),
             Object::OtherPolicy(it) => drop(self.other_policies.insert(reference, it)),
         }
@@ -83,6 +86,7 @@ impl Resources {
             Object::EndpointSlice(_) => drop(self.endpoint_slices.remove(name)),
             Object::ConfigMap(_) => drop(self.config_maps.remove(name)),
             Object::Backend(_) => drop(self.backends.remove(name)),
+            Object::EnvoyProxy(_) => drop(self.envoy_proxies.remove(name)),
             Object::BackendTrafficPolicy(_) => drop(self.policies.remove(name)),
             Object::OtherPolicy(_) => drop(self.other_policies.remove(&reference)),
         }

@@ -247,6 +247,7 @@ fn plan(listeners: Vec<Listener>) -> Plan {
     Plan {
         listeners: listeners.into_iter().map(Arc::new).collect(),
         clusters: std::collections::BTreeMap::new(),
+        l4: Vec::new(),
     }
 }
 

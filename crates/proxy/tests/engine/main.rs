@@ -129,5 +129,6 @@ fn plan(ports: &[u16], circuit_breaker: CircuitBreaker) -> Arc<Plan> {
     Arc::new(Plan {
         listeners: ports.iter().map(listener).collect(),
         clusters: BTreeMap::from([(cluster_name, Arc::new(cluster))]),
+        l4: Vec::new(),
     })
 }

@@ -266,5 +266,6 @@ fn plan(rules: &[Rule], policy: ClusterPolicy) -> Arc<Plan> {
             })],
         })],
         clusters: BTreeMap::from([(cluster_name(), Arc::new(cluster))]),
+        l4: Vec::new(),
     })
 }

@@ -1,12 +1,14 @@
 //! The API types: those of the Gateway API and Kubernetes from their crates, ours in files of their own.
 
 pub mod backend;
+pub mod envoy_proxy;
 pub mod policy;
 pub mod scalar;
 pub mod spec;
 pub mod target;
 
 pub use backend::Backend;
+pub use envoy_proxy::EnvoyProxy;
 pub use gateway_api::experimental::gatewayclasses::GatewayClass;
 pub use gateway_api::experimental::gateways::Gateway;
 pub use gateway_api::experimental::grpcroutes::GrpcRoute;

@@ -154,7 +154,12 @@ fn one_cluster_each(
     (targets.collect(), clusters)
 }
 
-fn locality(
+/// The cluster of all backends of a rule.
+pub(crate) fn cluster_name(scope: &Scope<'_>) -> ClusterName {
+    ClusterName::of_rule(scope.rule, scope.gateway, scope.listener, None)
+}
+
+pub(crate) fn locality(
     backend: &RuleBackend,
     target: &Target,
     applied: &Applied,
@@ -178,7 +183,7 @@ fn locality(
     }
 }
 
-fn cluster(
+pub(crate) fn cluster(
     name: ClusterName,
     localities: Vec<Locality>,
     protocol: UpstreamProtocol,

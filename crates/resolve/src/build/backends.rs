@@ -1,13 +1,14 @@
 //! What a backendRef leads to, and why one leads nowhere.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use weir_plan::{EndpointsName, NamespacedName, UpstreamProtocol};
+use weir_plan::{EndpointsName, NamespacedName, RouteKind, UpstreamProtocol};
 
 use crate::Context;
 use crate::api::backend::{BackendEndpoint, BackendSpec};
 use crate::api::{Backend, GATEWAY_GROUP, POLICY_GROUP, Service};
-use crate::endpoints::{cluster_ip, is_tcp};
+use crate::endpoints::cluster_ip;
 use crate::references::{Referent, Referrer, permitted};
 use crate::resources::Resources;
 
@@ -53,10 +54,17 @@ pub(crate) struct BackendRef<'a> {
     pub(crate) port: Option<i32>,
 }
 
-/// Follows a reference from an HTTPRoute in `namespace`.
+/// The route that refers to a backend.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Referring<'a> {
+    pub(crate) kind: RouteKind,
+    pub(crate) namespace: &'a Arc<str>,
+}
+
+/// Follows a reference from a route.
 pub(crate) fn follow(
     to: &BackendRef<'_>,
-    namespace: &str,
+    from: Referring<'_>,
     resources: &Resources,
     context: &Context,
 ) -> Result<Target, Unresolved> {
@@ -79,10 +87,10 @@ pub(crate) fn follow(
             });
         }
     };
-    let from = Referrer {
+    let referrer = Referrer {
         group: GATEWAY_GROUP,
-        kind: "HTTPRoute",
-        namespace,
+        kind: from.kind.as_str(),
+        namespace: from.namespace,
     };
     let referent = Referent {
         group,
@@ -90,7 +98,7 @@ pub(crate) fn follow(
         namespace: &name.namespace,
         name: &name.name,
     };
-    if !permitted(&resources.reference_grants, from, referent) {
+    if !permitted(&resources.reference_grants, referrer, referent) {
         let message =
             format!("{kind} {name} is in another namespace, which has no ReferenceGrant for it");
         return Err(Unresolved {
@@ -102,18 +110,27 @@ pub(crate) fn follow(
         reason: "BackendNotFound",
         message: format!("there is no {kind} {name}"),
     };
-    match sort {
+    let target = match sort {
         Sort::Service => of_service(
             name,
             *port,
             resources.services.get(name).ok_or_else(missing)?,
+            from.kind,
         ),
         Sort::Backend => of_backend(
             name,
             resources.backends.get(name).ok_or_else(missing)?,
             context,
         ),
-    }
+    };
+    // Except for HTTP, the kind of the route says what is spoken, whatever a port says of itself.
+    let protocol = match from.kind {
+        RouteKind::Http => return target,
+        RouteKind::Grpc => UpstreamProtocol::Http2,
+        RouteKind::Tcp | RouteKind::Tls => UpstreamProtocol::Tcp,
+        RouteKind::Udp => UpstreamProtocol::Udp,
+    };
+    target.map(|target| Target { protocol, ..target })
 }
 
 enum Sort {
@@ -125,6 +142,7 @@ fn of_service(
     name: &NamespacedName,
     port: Option<i32>,
     service: &Service,
+    kind: RouteKind,
 ) -> Result<Target, Unresolved> {
     let refuse = |reason, message| Err(Unresolved { reason, message });
     let Some(spec) = &service.spec else {
@@ -142,18 +160,22 @@ fn of_service(
             format!("a reference to Service {name} needs a port"),
         );
     };
-    let ports = || spec.ports.iter().flatten();
-    let Some(port) = ports().find(|it| it.port == number && is_tcp(it.protocol.as_deref())) else {
-        let known: Vec<_> = ports()
-            .filter(|it| is_tcp(it.protocol.as_deref()))
-            .map(|it| it.port)
-            .collect();
-        let message = format!("Service {name} has no TCP port {number}; it has {known:?}");
+    let transport = match kind {
+        RouteKind::Udp => "UDP",
+        RouteKind::Http | RouteKind::Grpc | RouteKind::Tcp | RouteKind::Tls => "TCP",
+    };
+    let mut ports = spec
+        .ports
+        .iter()
+        .flatten()
+        .filter(|it| it.protocol.as_deref().unwrap_or("TCP") == transport);
+    let Some(port) = ports.clone().find(|it| it.port == number) else {
+        let known: Vec<_> = ports.by_ref().map(|it| it.port).collect();
+        let message = format!("Service {name} has no {transport} port {number}; it has {known:?}");
         return refuse("PortNotFound", message);
     };
     let protocol = match port.app_protocol.as_deref() {
-        None => UpstreamProtocol::Http1,
-        Some(protocol) => match protocol_named(protocol) {
+        Some(protocol) if kind.is_http() => match protocol_named(protocol) {
             Some(protocol) => protocol,
             None => {
                 let message = format!(
@@ -162,13 +184,20 @@ fn of_service(
                 return refuse("UnsupportedProtocol", message);
             }
         },
+        Some(_) | None => UpstreamProtocol::Http1,
     };
     let number = u16::try_from(number).map_err(|_| Unresolved {
         reason: "PortNotFound",
         message: format!("port {number} of Service {name} is not between 1 and 65535"),
     })?;
+    let endpoints = match kind {
+        RouteKind::Udp => EndpointsName::of_udp_service(name, number),
+        RouteKind::Http | RouteKind::Grpc | RouteKind::Tcp | RouteKind::Tls => {
+            EndpointsName::of_service(name, number)
+        }
+    };
     Ok(Target {
-        endpoints: EndpointsName::of_service(name, number),
+        endpoints,
         cluster_ip: cluster_ip(service).map(|_| EndpointsName::of_cluster_ip(name, number)),
         priority: 0,
         addresses: Addresses::Static,

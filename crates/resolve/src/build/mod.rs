@@ -6,6 +6,8 @@
 mod action;
 pub(crate) mod backends;
 mod filters;
+mod grpc;
+mod l4;
 mod matches;
 mod order;
 pub(crate) mod route;

@@ -7,7 +7,7 @@ use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
-use weir_plan::{PathMatch, Route, RouteMatch};
+use weir_plan::{L4Route, PathMatch, Route, RouteMatch};
 
 /// A route under one host name, with what its place depends on.
 #[derive(Clone, Debug)]
@@ -18,6 +18,33 @@ pub(crate) struct Entry {
     pub(crate) match_index: usize,
     /// The route.
     pub(crate) route: Arc<Route>,
+}
+
+/// A route for a protocol below HTTP, with what its place depends on.
+#[derive(Clone, Debug)]
+pub(crate) struct L4Entry {
+    /// When its route was created.
+    pub(crate) created: Option<Timestamp>,
+    /// The route.
+    pub(crate) route: Arc<L4Route>,
+}
+
+impl PartialEq for L4Entry {
+    /// Routes never change in place, so the same pointer is the same route.
+    fn eq(&self, other: &Self) -> bool {
+        let Self { created, route } = self;
+        *created == other.created && Arc::ptr_eq(route, &other.route)
+    }
+}
+
+/// Sorts the oldest first, then by name.
+pub(crate) fn l4_precedence(a: &L4Entry, b: &L4Entry) -> Ordering {
+    let (one, two) = (&a.route.name, &b.route.name);
+    a.created
+        .cmp(&b.created)
+        .then_with(|| one.route.cmp(&two.route))
+        .then_with(|| one.kind.cmp(&two.kind))
+        .then_with(|| one.index.cmp(&two.index))
 }
 
 impl PartialEq for Entry {
@@ -41,6 +68,7 @@ pub(crate) fn precedence(a: &Entry, b: &Entry) -> Ordering {
         .cmp(&specificity(&b.route.matches))
         .then_with(|| a.created.cmp(&b.created))
         .then_with(|| one.route.cmp(&two.route))
+        .then_with(|| one.kind.cmp(&two.kind))
         .then_with(|| one.index.cmp(&two.index))
         .then_with(|| a.match_index.cmp(&b.match_index))
 }

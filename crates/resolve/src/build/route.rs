@@ -1,17 +1,18 @@
 //! One route, built: its entries in the tables of its listeners, its clusters, and what its status is to say.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use weir_plan::{Cluster, HostMatch, NamespacedName, Route, RouteName, RouteRule, RuleName};
 
 use super::action::{self, Scope};
-use super::backends::Unresolved;
+use super::backends::{BackendRef, Referring, Unresolved};
 use super::order::Entry;
+use super::order::L4Entry;
 use super::rules::{self, Invalid, Rule, backend_ref};
-use crate::api::HttpRoute;
+use super::{grpc, l4};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath};
 use crate::effective::{Applied, EffectiveRule};
-use crate::features::routing_type::RoutingType;
 use crate::resources::Resources;
 use crate::topology::ListenerKey;
 use crate::topology::routes::{Carrier, RouteDetail, RouteObject, route_ref};
@@ -23,6 +24,8 @@ use gateway_api::experimental::httproutes as api;
 pub(crate) struct Built {
     /// Its entries, for each listener that serves it.
     pub(crate) entries: Vec<(ListenerKey, HostMatch, Vec<Entry>)>,
+    /// The same of a route for a protocol below HTTP.
+    pub(crate) l4: Vec<(ListenerKey, L4Entry)>,
     /// What it forwards to.
     pub(crate) clusters: Vec<Arc<Cluster>>,
     /// What applies to each rule on each listener.
@@ -71,6 +74,7 @@ pub(crate) fn build(
     let names = rule_names(detail);
     let mut built = Built {
         entries: Vec::new(),
+        l4: Vec::new(),
         clusters: Vec::new(),
         effective: effective(detail, &names, applied),
         verdict: Verdict {
@@ -84,9 +88,19 @@ pub(crate) fn build(
     };
     match &detail.object {
         RouteObject::Http(route) => {
-            built.add_http(route, detail, &names, applied, resources, context);
+            let default = [api::HttpRouteRules::default()];
+            let specs = route.spec.rules.as_deref().unwrap_or(&default);
+            let specs: Vec<_> = specs.iter().map(|it| Ok(Cow::Borrowed(it))).collect();
+            built.add_http(&specs, detail, &names, applied, resources, context);
         }
-        RouteObject::Grpc(_) | RouteObject::Tcp(_) | RouteObject::Tls(_) | RouteObject::Udp(_) => {}
+        RouteObject::Grpc(route) => {
+            let specs = route.spec.rules.iter().flatten();
+            let specs: Vec<_> = specs.map(|it| grpc::as_http(it).map(Cow::Owned)).collect();
+            built.add_http(&specs, detail, &names, applied, resources, context);
+        }
+        RouteObject::Tcp(_) | RouteObject::Tls(_) | RouteObject::Udp(_) => {
+            built.add_l4(detail, &names, applied, resources, context);
+        }
     }
     built
 }
@@ -149,6 +163,12 @@ impl Built {
                 }
             }
         }
+        for (listener, entry) in &mut self.l4 {
+            let mut known = old.l4.iter().filter(|(of, _)| of == listener);
+            if let Some((_, known)) = known.find(|(_, it)| it.route == entry.route) {
+                entry.route = Arc::clone(&known.route);
+            }
+        }
         for cluster in &mut self.clusters {
             if let Some(known) = old.clusters.iter().find(|it| *it == cluster) {
                 *cluster = Arc::clone(known);
@@ -161,9 +181,10 @@ impl Built {
         }
     }
 
+    /// `specs` has the rules, or why one cannot be read.
     fn add_http(
         &mut self,
-        route: &HttpRoute,
+        specs: &[Result<Cow<'_, api::HttpRouteRules>, Invalid>],
         detail: &RouteDetail,
         names: &[RuleName],
         applied: &[Arc<Applied>],
@@ -171,11 +192,21 @@ impl Built {
         context: &Context,
     ) {
         let namespace = &detail.node.name.namespace;
-        let default = [api::HttpRouteRules::default()];
-        let specs = route.spec.rules.as_deref().unwrap_or(&default);
+        let from = Referring {
+            kind: detail.node.kind,
+            namespace,
+        };
+        let unread = api::HttpRouteRules::default();
         let rules: Vec<_> = specs
             .iter()
-            .map(|it| rules::read(it, namespace, resources, context))
+            .map(|it| match it {
+                Ok(spec) => rules::read(spec, from, resources, context),
+                Err(invalid) => Rule::left_out(invalid.clone()),
+            })
+            .collect();
+        let specs: Vec<&api::HttpRouteRules> = specs
+            .iter()
+            .map(|it| it.as_ref().map_or(&unread, |spec| spec.as_ref()))
             .collect();
         let mut found = Diagnostics::default();
         for (index, (spec, rule)) in specs.iter().zip(&rules).enumerate() {
@@ -192,20 +223,55 @@ impl Built {
                 .zip(applied)
                 .filter(|(carrier, _)| carrier.served)
                 .collect();
-            self.place(&specs[index], rule, &names[index], detail, &served);
+            self.place(specs[index], rule, &names[index], detail, &served);
+        }
+    }
+
+    fn add_l4(
+        &mut self,
+        detail: &RouteDetail,
+        names: &[RuleName],
+        applied: &[Arc<Applied>],
+        resources: &Resources,
+        context: &Context,
+    ) {
+        let namespace = &detail.node.name.namespace;
+        let from = Referring {
+            kind: detail.node.kind,
+            namespace,
+        };
+        for (index, rule) in l4::rules(&detail.object, namespace).iter().enumerate() {
+            for (to, _) in &rule.0 {
+                self.depend_on(to, namespace);
+            }
+            let backends = l4::backends(rule, from, resources, context);
+            let applied: Vec<_> = applied.iter().skip(index).step_by(names.len()).collect();
+            for (carrier, applied) in detail.carriers.iter().zip(applied) {
+                // Nothing is served yet whose counts could be shared: each listener has a cluster of its own.
+                let listener = carrier.listener.plan_name().listener;
+                let route = l4::route(&names[index], &backends, carrier, applied, Some(&listener));
+                let entry = L4Entry {
+                    created: detail.node.created,
+                    route: Arc::new(route),
+                };
+                self.l4.push((carrier.listener.clone(), entry));
+            }
         }
     }
 
     /// Notes what a rule refers to, so that it is built again when that changes.
     fn depend(&mut self, spec: &api::HttpRouteRules, namespace: &Arc<str>) {
         for it in spec.backend_refs.iter().flatten() {
-            let to = backend_ref(it, namespace);
-            self.crosses |= to.name.namespace != *namespace;
-            match to.kind {
-                "Service" => self.services.push(to.name),
-                "Backend" => self.backends.push(to.name),
-                _ => {}
-            }
+            self.depend_on(&backend_ref(it, namespace), namespace);
+        }
+    }
+
+    fn depend_on(&mut self, to: &BackendRef<'_>, namespace: &Arc<str>) {
+        self.crosses |= to.name.namespace != *namespace;
+        match to.kind {
+            "Service" => self.services.push(to.name.clone()),
+            "Backend" => self.backends.push(to.name.clone()),
+            _ => {}
         }
     }
 
@@ -328,7 +394,7 @@ impl Built {
                         gateway,
                         listener: (!alike).then_some(&*listener),
                         hostname: hostname(detail),
-                        routing_type: RoutingType::default(),
+                        routing_type: carrier.routing_type,
                     };
                     let (action, clusters) = action::of_rule(rule, applied, &scope);
                     for cluster in clusters {

@@ -1,10 +1,10 @@
-//! One rule of an HTTPRoute, read: what it matches, what its filters change, and where its backendRefs lead.
+//! One rule of an HTTPRoute or GRPCRoute, read: what it matches, what its filters change, and where its backendRefs lead.
 
 use std::sync::Arc;
 
 use weir_plan::{HeaderChanges, NamespacedName, RouteMatch};
 
-use super::backends::{self, BackendRef, Target, Unresolved};
+use super::backends::{self, BackendRef, Referring, Target, Unresolved};
 use super::filters::{self, Filters};
 use super::matches;
 use crate::Context;
@@ -72,6 +72,18 @@ impl Invalid {
     }
 }
 
+impl Rule {
+    /// A rule that cannot be read.
+    pub(crate) fn left_out(invalid: Invalid) -> Self {
+        Self {
+            matches: Vec::new(),
+            filters: Filters::default(),
+            backends: Vec::new(),
+            invalid: Some(invalid),
+        }
+    }
+}
+
 impl RuleBackend {
     /// Where its requests go, or why they are answered with a 500.
     pub(crate) fn usable(&self) -> Result<&Target, &str> {
@@ -83,16 +95,16 @@ impl RuleBackend {
     }
 }
 
-/// Reads a rule of a route in `namespace`.
+/// Reads a rule of a route.
 pub(crate) fn read(
     rule: &api::HttpRouteRules,
-    namespace: &Arc<str>,
+    from: Referring<'_>,
     resources: &Resources,
     context: &Context,
 ) -> Rule {
     let backends = rule.backend_refs.iter().flatten();
     let backends = backends
-        .map(|it| backend(it, namespace, resources, context))
+        .map(|it| backend(it, from, resources, context))
         .collect();
     let (matches, invalid) = match matches::read(rule.matches.as_deref().unwrap_or_default()) {
         Ok(matches) => (matches, None),
@@ -119,7 +131,7 @@ pub(crate) fn read(
 
 fn backend(
     it: &api::HttpRouteRulesBackendRefs,
-    namespace: &Arc<str>,
+    from: Referring<'_>,
     resources: &Resources,
     context: &Context,
 ) -> RuleBackend {
@@ -132,7 +144,7 @@ fn backend(
         port: _,
         weight,
     } = it;
-    let target = backends::follow(&backend_ref(it, namespace), namespace, resources, context);
+    let target = backends::follow(&backend_ref(it, from.namespace), from, resources, context);
     let (changes, invalid) = match filters::of_backend_ref(filters.as_deref().unwrap_or_default()) {
         Ok(changes) => (changes, None),
         Err(invalid) => (Default::default(), Some(invalid)),

@@ -6,9 +6,9 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_plan::{Cluster, ClusterName, HostMatch, Listener, Plan, VirtualHost};
+use weir_plan::{Cluster, ClusterName, HostMatch, L4Listener, Listener, Plan, VirtualHost};
 
-use super::order::{Entry, precedence};
+use super::order::{Entry, L4Entry, l4_precedence, precedence};
 use super::route::Built;
 use crate::topology::{GatewayNode, ListenerKey, ListenerNode};
 
@@ -17,6 +17,7 @@ use crate::topology::{GatewayNode, ListenerKey, ListenerNode};
 pub(crate) struct Table {
     listeners: BTreeMap<ListenerKey, Hosts>,
     clusters: BTreeMap<ClusterName, Arc<Cluster>>,
+    l4: BTreeMap<ListenerKey, Vec<L4Entry>>,
     /// The last plan, until something changes.
     plan: Option<Arc<Plan>>,
 }
@@ -50,6 +51,20 @@ impl Table {
             }
             for (listener, host, entries) in is {
                 self.insert(listener, host, entries);
+            }
+        }
+        let (was, is) = (&old.l4, &new.l4);
+        if was != is {
+            self.plan = None;
+            for (listener, entry) in was {
+                if let Some(entries) = self.l4.get_mut(listener) {
+                    entries.retain(|it| it != entry);
+                }
+            }
+            for (listener, entry) in is {
+                let entries = self.l4.entry(listener.clone()).or_default();
+                entries.push(entry.clone());
+                entries.sort_by(l4_precedence);
             }
         }
         let (was, is) = (&old.clusters, &new.clusters);
@@ -107,22 +122,44 @@ impl Table {
                 .then_with(|| a.hostname.specificity().cmp(&b.hostname.specificity()))
                 .then_with(|| a.name.cmp(&b.name))
         });
+        let l4 = self.l4_listeners(gateways);
         if let Some(plan) = &self.plan {
             let same = plan
                 .listeners
                 .iter()
                 .zip(&listeners)
                 .all(|(a, b)| Arc::ptr_eq(a, b));
-            if same && plan.listeners.len() == listeners.len() {
+            if same && plan.listeners.len() == listeners.len() && plan.l4 == l4 {
                 return Arc::clone(plan);
             }
         }
         let plan = Arc::new(Plan {
             listeners,
             clusters: self.clusters.clone(),
+            l4,
         });
         self.plan = Some(Arc::clone(&plan));
         plan
+    }
+}
+
+impl Table {
+    fn l4_listeners(&self, gateways: &[Arc<GatewayNode>]) -> Vec<Arc<L4Listener>> {
+        let nodes = gateways.iter().flat_map(|gateway| &gateway.listeners);
+        let mut listeners: Vec<_> = nodes
+            .filter_map(|node| {
+                let routes = self.l4.get(&node.key).into_iter().flatten();
+                Some(Arc::new(L4Listener {
+                    name: node.key.plan_name(),
+                    port: node.port,
+                    transport: node.transport?,
+                    hostname: node.hostname.clone(),
+                    routes: routes.map(|it| Arc::clone(&it.route)).collect(),
+                }))
+            })
+            .collect();
+        listeners.sort_by(|a, b| (a.port, &a.name).cmp(&(b.port, &b.name)));
+        listeners
     }
 }
 

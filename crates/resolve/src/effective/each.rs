@@ -167,6 +167,7 @@ fn no_policy() -> Arc<Applied> {
             policies: Vec::new(),
         },
         invalid: None,
+        refused: None,
     })
 }
 
@@ -429,7 +430,7 @@ fn applied(
         .flatten()
         .map(|id| policies[id].name.clone())
         .collect();
-    let invalid = [refusal, lowered.and_then(|it| it.invalid.clone())];
+    let invalid = [refusal.clone(), lowered.and_then(|it| it.invalid.clone())];
     let invalid = invalid
         .into_iter()
         .flatten()
@@ -473,5 +474,6 @@ fn applied(
         routing_type: lowered.and_then(|it| it.routing_type),
         origin: Origin { policies: names },
         invalid,
+        refused: refusal,
     }
 }

@@ -19,7 +19,7 @@ struct Edit {
 }
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
-    let edit = (0..12_u8, any::<u8>()).prop_map(|(object, version)| Edit { object, version });
+    let edit = (0..15_u8, any::<u8>()).prop_map(|(object, version)| Edit { object, version });
     proptest::collection::vec(edit, 1..24)
 }
 
@@ -77,7 +77,10 @@ fn apply(world: &mut Resources, Edit { object, version }: Edit) {
                 world.gateways.remove(&named(name));
                 return;
             }
-            let mut listeners = vec![json!({"name": "http", "port": 80, "protocol": "HTTP"})];
+            let mut listeners = vec![
+                json!({"name": "http", "port": 80, "protocol": "HTTP"}),
+                json!({"name": "tcp", "port": if bit(2) { 1 } else { 2 }, "protocol": "TCP"}),
+            ];
             if bit(0) {
                 listeners.push(
                     json!({"name": "more", "port": if bit(1) { 80 } else { 81 }, "protocol": "HTTP",
@@ -86,6 +89,10 @@ fn apply(world: &mut Resources, Edit { object, version }: Edit) {
             }
             let mut it = gateway(name, json!(listeners));
             it["metadata"]["creationTimestamp"] = time(bit(3));
+            if bit(1) {
+                it["spec"]["infrastructure"] = json!({"parametersRef": {
+                    "group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", "name": "proxy"}});
+            }
             it["spec"]["allowedListeners"] =
                 json!({"namespaces": {"from": if bit(4) { "Same" } else { "None" }}});
             it
@@ -106,6 +113,7 @@ fn apply(world: &mut Resources, Edit { object, version }: Edit) {
         7 => {
             let mut it = service("s");
             it["spec"]["ports"][0]["port"] = json!(if bit(0) { 80 } else { 81 });
+            it["spec"]["clusterIP"] = json!("10.9.9.9");
             it
         }
         8 if gone => return drop(world.backends.remove(&named("be"))),
@@ -128,7 +136,27 @@ fn apply(world: &mut Resources, Edit { object, version }: Edit) {
         10 if gone => return drop(world.policies.remove(&named("p"))),
         10 => policy("p", &bit),
         11 if gone => return drop(world.policies.remove(&named("q"))),
-        _ => policy("q", &bit),
+        11 => policy("q", &bit),
+        12 if gone => return drop(world.envoy_proxies.remove(&named("proxy"))),
+        12 => json!({"kind": "EnvoyProxy", "metadata": {"name": "proxy"}, "spec": {
+            "routingType": if bit(0) { "Service" } else { "Endpoint" }}}),
+        13 if gone => return drop(world.grpc_routes.remove(&named("a"))),
+        13 => {
+            let mut it = http_route("a", &bit, time(bit(4)));
+            it["kind"] = json!("GRPCRoute");
+            it["spec"]["rules"][0]["matches"] = json!([{"method": {"service": "x"}}]);
+            it
+        }
+        _ if gone => return drop(world.tcp_routes.remove(&named("a"))),
+        _ => {
+            let mut it = route(
+                "a",
+                json!([{"backendRefs": [if bit(0) { to_service("s") } else { to_backend("be") }]}]),
+            );
+            it["kind"] = json!("TCPRoute");
+            it["metadata"]["creationTimestamp"] = time(bit(1));
+            it
+        }
     };
     insert(world, &document);
     if object == 7 {
@@ -171,7 +199,10 @@ fn policy(name: &str, bit: &dyn Fn(u8) -> bool) -> Value {
     let target = match (bit(0), bit(1)) {
         (true, true) => json!({"kind": "Gateway", "name": "edge"}),
         (true, false) => json!({"kind": "Gateway", "name": "edge", "sectionName": "more"}),
-        (false, true) => json!({"kind": "HTTPRoute", "name": "a"}),
+        (false, true) if bit(4) => json!({"kind": "TCPRoute", "name": "a"}),
+        (false, true) => {
+            json!({"kind": if bit(3) { "GRPCRoute" } else { "HTTPRoute" }, "name": "a"})
+        }
         (false, false) => json!({"kind": "HTTPRoute", "name": "b"}),
     };
     let mut spec = json!({

@@ -202,9 +202,15 @@ fn warns_of_what_changes_nothing() {
             ][..],
         ),
         (
-            object("gateway.envoyproxy.io/v1alpha1", "EnvoyProxy", json!({})),
+            object(
+                "gateway.envoyproxy.io/v1alpha1",
+                "HTTPRouteFilter",
+                json!({}),
+            ),
             false,
-            &["not-read kind: EnvoyProxy is not read by this version: nothing in it takes effect"],
+            &[
+                "not-read kind: HTTPRouteFilter is not read by this version: nothing in it takes effect",
+            ],
         ),
         (
             object("gateway.networking.k8s.io/v1", "Sprocket", json!({})),

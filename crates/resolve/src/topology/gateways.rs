@@ -8,8 +8,9 @@ use weir_plan::NamespacedName;
 use super::listeners::{self, Claims, Listener, label_selector};
 use super::selectors::Namespaces;
 use super::{GatewayNode, ListenerKey, ListenerNode, created};
-use crate::api::{GATEWAY_GROUP, Gateway, ListenerSet};
+use crate::api::{GATEWAY_GROUP, Gateway, ListenerSet, POLICY_GROUP};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef};
+use crate::features::routing_type::RoutingType;
 use crate::resources::Resources;
 use crate::{Addresses, Context};
 use gateway_api::experimental::gateways::GatewayAllowedListenersNamespacesFrom as From;
@@ -203,14 +204,15 @@ fn detail(
             }
         })
         .collect();
-    unread_settings(gateway, &object, &mut found);
+    unread_settings(gateway, &object, resources, &mut found);
+    let routing_type = routing_type(gateway, &name.namespace, resources);
     let node = GatewayNode {
         name: name.clone(),
         created: created(&gateway.metadata),
         labels: Arc::new(gateway.metadata.labels.clone().unwrap_or_default()),
         listeners: all
             .iter()
-            .map(|(set, it)| node_of(name, set.as_ref(), it))
+            .map(|(set, it)| node_of(name, set.as_ref(), it, routing_type))
             .collect(),
         listener_sets: sets.iter().map(|set| set.name.clone()).collect(),
     };
@@ -227,6 +229,7 @@ fn node_of(
     gateway: &NamespacedName,
     set: Option<&NamespacedName>,
     listener: &Listener,
+    routing_type: RoutingType,
 ) -> ListenerNode {
     ListenerNode {
         key: ListenerKey {
@@ -238,7 +241,36 @@ fn node_of(
         protocol: listener.protocol.clone(),
         hostname: listener.hostname.clone(),
         programmed: listener.problem.is_none(),
+        routing_type,
+        transport: listener.transport(),
     }
+}
+
+/// What the EnvoyProxy says that a Gateway refers to, or its class does.
+fn routing_type(gateway: &Gateway, namespace: &str, resources: &Resources) -> RoutingType {
+    let own = gateway.spec.infrastructure.as_ref();
+    let own = own.and_then(|it| it.parameters_ref.as_ref());
+    let own = own
+        .filter(|it| it.group == POLICY_GROUP && it.kind == "EnvoyProxy")
+        .map(|it| NamespacedName::new(namespace, it.name.as_str()));
+    let of_class = || {
+        let class = NamespacedName::new("", gateway.spec.gateway_class_name.as_str());
+        let class = resources.gateway_classes.get(&class)?;
+        let it = class.spec.parameters_ref.as_ref()?;
+        let is_ours = it.group == POLICY_GROUP && it.kind == "EnvoyProxy";
+        is_ours.then(|| {
+            NamespacedName::new(
+                it.namespace.as_deref().unwrap_or_default(),
+                it.name.as_str(),
+            )
+        })
+    };
+    // The Gateway's own takes the place of the class's.
+    let name = own.or_else(of_class);
+    let proxy = name.and_then(|name| resources.envoy_proxies.get(&name));
+    proxy
+        .and_then(|it| RoutingType::parse(it.spec.routing_type.as_deref()?))
+        .unwrap_or_default()
 }
 
 /// Listener names are unique where they are written; the first of several counts.
@@ -322,7 +354,12 @@ fn allowed_listeners(gateway: &Gateway, namespace: &str) -> Namespaces {
 }
 
 /// Says which settings of a Gateway have no effect here.
-fn unread_settings(gateway: &Gateway, object: &ObjectRef, found: &mut Diagnostics) {
+fn unread_settings(
+    gateway: &Gateway,
+    object: &ObjectRef,
+    resources: &Resources,
+    found: &mut Diagnostics,
+) {
     let spec = &gateway.spec;
     let parameters = spec
         .infrastructure
@@ -335,9 +372,13 @@ fn unread_settings(gateway: &Gateway, object: &ObjectRef, found: &mut Diagnostic
             "Weir listens on the address that --bind gives",
         ),
         (
-            parameters.is_some(),
+            parameters.is_some_and(|it| {
+                let name = NamespacedName::new(&*object.name.namespace, it.name.as_str());
+                let is_proxy = it.group == POLICY_GROUP && it.kind == "EnvoyProxy";
+                !is_proxy || !resources.envoy_proxies.contains_key(&name)
+            }),
             "infrastructure.parametersRef",
-            "what it refers to is not read",
+            "it refers to no EnvoyProxy that is there",
         ),
         (
             spec.default_scope.is_some(),

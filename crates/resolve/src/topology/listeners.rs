@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
-use weir_plan::{HostMatch, RouteKind};
+use weir_plan::{HostMatch, RouteKind, Transport};
 
 use super::selectors::Namespaces;
 use crate::api::{GATEWAY_GROUP, Gateway, ListenerSet};
@@ -29,8 +29,28 @@ pub(crate) struct Listener {
     pub(crate) refused_kinds: Vec<String>,
     /// The namespaces from which routes may attach.
     pub(crate) namespaces: Namespaces,
+    /// Whether TLS is to pass through it as it comes.
+    pub(crate) passthrough: bool,
     /// Why it does not serve.
     pub(crate) problem: Option<Problem>,
+}
+
+impl Listener {
+    /// What comes in over it, where it is for a protocol below HTTP and nothing else is the matter with it.
+    pub(crate) fn transport(&self) -> Option<Transport> {
+        let unserved = self
+            .problem
+            .as_ref()
+            .is_none_or(|it| it.reason == Reason::UnsupportedProtocol);
+        match self.protocol.as_str() {
+            _ if !unserved => None,
+            "TCP" => Some(Transport::Tcp),
+            "TLS" if self.passthrough => Some(Transport::TlsPassthrough),
+            "TLS" => Some(Transport::TlsTerminate),
+            "UDP" => Some(Transport::Udp),
+            _ => None,
+        }
+    }
 }
 
 /// Why a listener does not serve.
@@ -110,7 +130,8 @@ macro_rules! listeners {
                     .map(|it| (it.group.as_deref(), it.kind.as_str()))
                     .collect::<Vec<_>>()
             });
-            let possible = kinds_of(&it.protocol, mode == Some(&$api::$mode::Passthrough));
+            let passthrough = mode == Some(&$api::$mode::Passthrough);
+            let possible = kinds_of(&it.protocol, passthrough);
             let (kinds, refused_kinds) = split_kinds(possible, kinds.as_deref());
             Listener {
                 name: it.name.clone(),
@@ -119,6 +140,7 @@ macro_rules! listeners {
                 protocol: it.protocol.clone(),
                 hostname: hostname(&it.protocol, it.hostname.as_deref()),
                 problem: problem_of(&it.protocol, it.port, &kinds),
+                passthrough,
                 kinds,
                 refused_kinds,
                 namespaces,
@@ -156,8 +178,8 @@ pub(crate) fn of_set(set: &ListenerSet, namespace: &str) -> Vec<Listener> {
 /// Whether routes of this kind are served.
 pub(crate) fn serves(kind: RouteKind) -> bool {
     match kind {
-        RouteKind::Http => true,
-        RouteKind::Grpc | RouteKind::Tcp | RouteKind::Tls | RouteKind::Udp => false,
+        RouteKind::Http | RouteKind::Grpc => true,
+        RouteKind::Tcp | RouteKind::Tls | RouteKind::Udp => false,
     }
 }
 
@@ -218,7 +240,7 @@ fn problem_of(protocol: &str, port: i32, kinds: &[RouteKind]) -> Option<Problem>
     }
     if !kinds.iter().any(|kind| serves(*kind)) {
         let message =
-            "none of allowedRoutes.kinds is served here; this version of Weir serves HTTPRoute"
+            "none of allowedRoutes.kinds is served here; this version of Weir serves HTTPRoute and GRPCRoute"
                 .to_owned();
         return problem(Reason::InvalidRouteKinds, message);
     }

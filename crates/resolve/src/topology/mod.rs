@@ -14,9 +14,10 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::features::routing_type::RoutingType;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
-use weir_plan::{HostMatch, ListenerName, NamespacedName, RouteKind};
+use weir_plan::{HostMatch, ListenerName, NamespacedName, RouteKind, Transport};
 
 /// Every Gateway and ListenerSet that is ours, and every route with at least one parent that is.
 ///
@@ -57,6 +58,10 @@ pub struct ListenerNode {
     pub hostname: HostMatch,
     /// Whether it serves (valid, and not in conflict with another).
     pub programmed: bool,
+    /// Where requests to Services go, where no policy says it.
+    pub routing_type: RoutingType,
+    /// What comes in over it, where it is a valid listener for a protocol below HTTP.
+    pub transport: Option<Transport>,
 }
 
 /// Names a listener wherever it was written.

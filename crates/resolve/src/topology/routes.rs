@@ -11,6 +11,7 @@ use super::listeners::{Listener, serves};
 use super::{ListenerKey, ListenerNode, ParentNode, RouteNode, created};
 use crate::api::{GATEWAY_GROUP, GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef};
+use crate::features::routing_type::RoutingType;
 use crate::resources::Resources;
 
 /// A route of any kind, shared with the resources.
@@ -63,6 +64,8 @@ pub(crate) struct Carrier {
     pub(crate) hosts: Vec<HostMatch>,
     /// Whether the data plane serves the route there.
     pub(crate) served: bool,
+    /// Where requests to Services go, where no policy says it.
+    pub(crate) routing_type: RoutingType,
 }
 
 /// Why a parent does not take a route: the condition `Accepted=False`.
@@ -393,6 +396,7 @@ impl Attachment {
             listener: node.key.clone(),
             hosts,
             served,
+            routing_type: node.routing_type,
         });
     }
 
@@ -437,7 +441,7 @@ impl Attachment {
 }
 
 fn not_served(kind: RouteKind) -> String {
-    format!("this version of Weir does not serve {kind}; it serves HTTPRoute")
+    format!("this version of Weir does not serve {kind}; it serves HTTPRoute and GRPCRoute")
 }
 
 fn no_such_section(parent: ParentRef<'_>) -> String {

@@ -4,7 +4,11 @@
 //! ignored.
 
 mod admission;
+mod plans;
 mod policies;
+mod projection;
+mod reference;
+mod settings;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,6 +21,7 @@ fn main() -> ExitCode {
     let folder = folder();
     let trials = [
         policies::trials(&folder.join("policy")),
+        plans::trials(&folder.join("policy")),
         admission::trials(&folder.join("admission")),
     ];
     let trials = trials.into_iter().flat_map(|trials| {

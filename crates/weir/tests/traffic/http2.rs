@@ -64,7 +64,7 @@ impl Client {
         )
     }
 
-    fn response(&self, Sent(task): Sent) -> Result<Response<Incoming>, hyper::Error> {
+    pub(crate) fn response(&self, Sent(task): Sent) -> Result<Response<Incoming>, hyper::Error> {
         let response = self.runtime.block_on(timeout_of(task));
         response.expect("the task does not panic")
     }

@@ -222,6 +222,44 @@ fn a_call_of_grpc_passes_whole() {
 }
 
 #[test]
+fn a_grpc_route_takes_calls_by_method_and_has_its_policy() {
+    let backend = Backend::start(100, echo);
+    // A GRPCRoute's backends speak HTTP/2 without saying so.
+    let yaml = backend
+        .yaml()
+        .replace("appProtocols: [gateway.envoyproxy.io/h2c], ", "");
+    let route = "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {name: app}\n\
+         spec: {parentRefs: [{name: edge}], rules: [{name: one, matches: [{method: {service: pkg.Service, method: One}}], \
+         backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: app}]}, {name: all, matches: [{method: {service: pkg.Service}}], \
+         backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: app}]}]}\n";
+    let abort = policy(
+        "p",
+        "GRPCRoute app one",
+        "faultInjection: {abort: {grpcStatus: 7}}",
+    );
+    let gateway = Gateway::setup().log().start(&[EDGE, &yaml, route, &abort]);
+    let client = crate::http2::Client::connect(gateway.address());
+    let call = |path: &str| {
+        let request = Request::post(format!("http://a{path}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(Full::from("message"))
+            .expect("a request");
+        client.response(client.send(request)).expect("a response")
+    };
+    let aborted = call("/pkg.Service/One");
+    assert_eq!(aborted.headers()["grpc-status"], "7");
+    assert_eq!(call("/pkg.Service/Two").status(), 200);
+    // No route: the status of gRPC that 404 maps to.
+    assert_eq!(call("/other.Service/One").headers()["grpc-status"], "12");
+    let logged = gateway.logged(3);
+    assert_eq!(
+        logged[1]["route_name"], "GRPCRoute/default/app/rule:all/match/0/*",
+        "{logged:?}"
+    );
+}
+
+#[test]
 fn limits_hold_whatever_a_connection_could_carry() {
     let backend = Backend::start(100, fine);
     let gateway = backend.gateway("circuitBreaker: {maxParallelRequests: 3}");

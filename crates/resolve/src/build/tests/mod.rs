@@ -2,6 +2,8 @@
 
 mod backends;
 mod filters;
+mod grpc;
+mod l4;
 mod matches;
 mod policies;
 

@@ -166,13 +166,14 @@ fn kinds_that_cannot_attach_are_reported_and_do_not_stop_the_others() {
     let with = |kinds: Value| json!({"name": "http", "port": 80, "protocol": "HTTP", "allowedRoutes": {"kinds": kinds}});
     let cases = [
         (json!([{"kind": "HTTPRoute"}]), FINE, 1),
+        (json!([{"kind": "GRPCRoute"}]), FINE, 1),
         (
             json!([{"kind": "HTTPRoute"}, {"kind": "Foo"}]),
             "Accepted !ResolvedRefs(InvalidRouteKinds) Programmed",
             1,
         ),
         (
-            json!([{"kind": "GRPCRoute"}]),
+            json!([{"kind": "TCPRoute"}]),
             "Accepted !ResolvedRefs(InvalidRouteKinds) !Programmed(Invalid)",
             0,
         ),

@@ -150,7 +150,7 @@ fn a_kind_that_is_not_served_is_said_where_no_listener_would_take_it() {
         messages,
         [
             "no listener of Gateway edge allows TLSRoutes of this namespace, and this version of Weir does not serve \
-          TLSRoute; it serves HTTPRoute"
+          TLSRoute; it serves HTTPRoute and GRPCRoute"
         ]
     );
 }
@@ -193,12 +193,11 @@ fn other_kinds_of_routes_attach_for_policies_and_say_that_they_are_not_served() 
     let l4 = || json!([{"name": "only", "backendRefs": []}]);
     let resolution = resolved(&[
         gateway("edge", listeners),
-        other("GRPCRoute", json!([{}])),
         other("TLSRoute", l4()),
         other("TCPRoute", l4()),
         other("UDPRoute", l4()),
     ]);
-    for kind in ["GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"] {
+    for kind in ["TLSRoute", "TCPRoute", "UDPRoute"] {
         assert_eq!(
             route_conditions(&resolution, kind, "r")[0],
             "!Accepted(UnsupportedValue)",
@@ -214,7 +213,6 @@ fn other_kinds_of_routes_attach_for_policies_and_say_that_they_are_not_served() 
     assert_eq!(
         effective,
         [
-            "GRPCRoute/ns/r/rule/0 http",
             "TCPRoute/ns/r/rule:only tcp",
             "TLSRoute/ns/r/rule:only pass",
             "UDPRoute/ns/r/rule:only udp",
