@@ -3,6 +3,7 @@
 //! Nothing is decided here; what a flag says is turned into the types of the crates that act on it.
 
 mod diff;
+mod generate;
 mod test;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,6 +21,7 @@ use weir_resolve::api::DEFAULT_CONTROLLER_NAME;
 
 use crate::overrides::BackendOverride;
 pub(crate) use diff::{DiffArgs, DiffFormat};
+pub(crate) use generate::{GenerateArgs, Generated, ReferenceArgs};
 pub(crate) use test::TestArgs;
 
 /// An API gateway that enforces BackendTrafficPolicies on live traffic, and explains them.
@@ -52,6 +54,7 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     Test(TestArgs),
     Translate(TranslateArgs),
+    Generate(GenerateArgs),
     Echo(EchoArgs),
 }
 

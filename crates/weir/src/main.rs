@@ -70,6 +70,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Diff(args) => commands::diff::diff(args),
         Command::Test(args) => commands::test::test(args),
         Command::Translate(args) => commands::translate::translate(args),
+        Command::Generate(args) => commands::generate::generate(args),
         Command::Echo(args) => commands::echo::echo(args),
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod diff;
 pub(crate) mod echo;
 pub(crate) mod explain;
+pub(crate) mod generate;
 pub(crate) mod quickstart;
 pub(crate) mod run;
 pub(crate) mod test;

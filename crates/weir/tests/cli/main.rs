@@ -5,6 +5,7 @@ mod check;
 mod diff;
 mod echo;
 mod explain;
+mod generate;
 mod golden;
 mod http;
 mod policy_test;
