@@ -9,6 +9,7 @@ mod admission;
 pub mod api;
 mod attach;
 mod build;
+pub mod crd;
 pub mod diagnostics;
 pub mod diff;
 pub mod effective;

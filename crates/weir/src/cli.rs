@@ -21,7 +21,7 @@ use weir_resolve::api::DEFAULT_CONTROLLER_NAME;
 
 use crate::overrides::BackendOverride;
 pub(crate) use diff::{DiffArgs, DiffFormat};
-pub(crate) use generate::{GenerateArgs, Generated, ReferenceArgs};
+pub(crate) use generate::{CrdsArgs, GenerateArgs, Generated, ReferenceArgs};
 pub(crate) use test::TestArgs;
 
 /// An API gateway that enforces BackendTrafficPolicies on live traffic, and explains them.

@@ -13,7 +13,7 @@ pub(crate) fn check(spec: &Value) -> Vec<Violation> {
     judge(spec, &SPEC, rules)
 }
 
-const SPEC: Schema = Object(&[
+pub(crate) const SPEC: Schema = Object(&[
     may("type", Words(&["Endpoints", "DynamicResolver"])),
     may(
         "endpoints",

@@ -4,6 +4,7 @@
 //! kind has a [`schema::Schema`], which is data, and rules, which are functions; both speak in the API server's words.
 
 pub(crate) mod backend;
+pub(crate) mod cel;
 pub(crate) mod gateway_api;
 pub(crate) mod pattern;
 pub(crate) mod policy;

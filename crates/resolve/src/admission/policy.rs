@@ -26,7 +26,7 @@ pub(crate) fn fold_case(spec: &mut Value) {
     schema::fold_case(spec, &SPEC);
 }
 
-const SPEC: Schema = Object(&[
+pub(crate) const SPEC: Schema = Object(&[
     may("targetRef", TARGET_REF),
     may("targetRefs", List(&list(TARGET_REF))),
     may("targetSelectors", List(&list(TARGET_SELECTOR))),

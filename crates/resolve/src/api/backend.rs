@@ -1,11 +1,12 @@
 //! `Backend` (`gateway.envoyproxy.io/v1alpha1`): endpoints that are no Kubernetes Service.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Endpoints outside Kubernetes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Backend {
     /// The object's name, labels and so on.
     #[serde(default)]
@@ -15,7 +16,7 @@ pub struct Backend {
 }
 
 /// The endpoints and how to speak to them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendSpec {
     /// `Endpoints` (the default) or `DynamicResolver`.
@@ -33,7 +34,7 @@ pub struct BackendSpec {
 }
 
 /// One endpoint: exactly one of `fqdn`, `ip` and `unix`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendEndpoint {
     /// A host name for health checks, rewrites and SNI.
@@ -49,7 +50,7 @@ pub struct BackendEndpoint {
 }
 
 /// A host name and port.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FqdnEndpoint {
     /// The host name.
     pub hostname: String,
@@ -58,7 +59,7 @@ pub struct FqdnEndpoint {
 }
 
 /// An IP address and port.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IpEndpoint {
     /// The address.
     pub address: String,
@@ -67,7 +68,7 @@ pub struct IpEndpoint {
 }
 
 /// A Unix domain socket.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UnixEndpoint {
     /// Its path, 108 bytes at most.
     pub path: String,

@@ -1,11 +1,12 @@
 //! EnvoyProxy: how Envoy Gateway sets its data plane up. Of all that it says, what concerns policies is read.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ObjectMeta;
 
 /// An EnvoyProxy, which a GatewayClass or Gateway refers to as its parameters.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EnvoyProxy {
     /// Its name.
     #[serde(default)]
@@ -16,7 +17,7 @@ pub struct EnvoyProxy {
 }
 
 /// What an EnvoyProxy says. All else describes a deployment of Envoy, and has no effect.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EnvoyProxySpec {
     /// Where requests to Services go unless a policy says otherwise: `Service` or `Endpoint` (default).

@@ -4,11 +4,12 @@
 //! are three different things. [`super::spec`] has the typed form that settings are lowered from.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A policy as written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BackendTrafficPolicy {
     /// The object's name, labels, age and so on.
     #[serde(default)]

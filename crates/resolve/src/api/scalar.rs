@@ -5,10 +5,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A length of time, such as `1h30m`, `15s` or `250ms`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct DurationText(pub String);
 
@@ -74,7 +75,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// A number of bytes as Kubernetes writes quantities: `100M`, `64Ki`, `5000`, or a bare number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Quantity {
     /// A bare number.
@@ -153,7 +154,7 @@ impl fmt::Display for Quantity {
 }
 
 /// A part of a whole: `numerator / denominator`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fraction {
     /// How many parts.
     pub numerator: i64,

@@ -1,5 +1,6 @@
 //! The typed form of a policy's spec: one field per setting. The types of each setting are in [`crate::features`].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::target::{TargetRef, TargetSelector};
@@ -21,7 +22,7 @@ use crate::features::telemetry::Telemetry;
 use crate::features::timeout::Timeout;
 
 /// What a BackendTrafficPolicy can say. Every field is optional; what is absent keeps its default.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendTrafficPolicySpec {
     /// Deprecated: the one object that the policy applies to.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The three ways to name targets. They belong to every kind of policy.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Targets {
     /// Deprecated: one reference. Where it is given, `targetRefs` is not read.
@@ -18,7 +19,7 @@ pub struct Targets {
 }
 
 /// A reference to an object in the policy's own namespace, or to a section of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TargetRef {
     /// The object's API group; default `gateway.networking.k8s.io`.
@@ -32,7 +33,7 @@ pub struct TargetRef {
 }
 
 /// Selects objects of one kind by their labels. Without labels and expressions, all of them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TargetSelector {
     /// The objects' API group; default `gateway.networking.k8s.io`.
@@ -48,7 +49,7 @@ pub struct TargetSelector {
 }
 
 /// The namespaces of a selector. Other namespaces than the policy's own need a ReferenceGrant.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TargetNamespaces {
     /// `Same` (default), `All` or `Selector`.

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::Percent;
 use weir_plan::features::admission_control::{self as plan, HttpSuccess as HttpSuccessPlan};
@@ -13,7 +14,7 @@ use super::Faults;
 use crate::api::scalar::DurationText;
 
 /// When requests are refused.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AdmissionControl {
     /// The time over which successes are counted, in whole seconds. Default 30s.
@@ -31,7 +32,7 @@ pub struct AdmissionControl {
 }
 
 /// What counts as a success.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SuccessCriteria {
     /// Of HTTP requests.
     pub http: Option<HttpSuccess>,
@@ -40,7 +41,7 @@ pub struct SuccessCriteria {
 }
 
 /// Successes of HTTP requests.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpSuccess {
     /// The statuses. Default: all below 500.
@@ -48,7 +49,7 @@ pub struct HttpSuccess {
 }
 
 /// Successes of gRPC requests.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GrpcSuccess {
     /// The statuses by name, such as `Ok`. Default: those that are not the server's fault.

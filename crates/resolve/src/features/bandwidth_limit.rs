@@ -2,6 +2,7 @@
 //!
 //! Scope: route. Unset: no limit. Invalid: less than 1 KiB a second.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::features::bandwidth_limit as plan;
 
@@ -11,7 +12,7 @@ use crate::api::scalar::Quantity;
 const FEATURE: &str = "BandwidthLimit";
 
 /// How many bytes are let through; at least one direction.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BandwidthLimit {
     /// Towards the backend.
     pub request: Option<RequestBandwidth>,
@@ -20,14 +21,14 @@ pub struct BandwidthLimit {
 }
 
 /// The limit of requests.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestBandwidth {
     /// What is allowed.
     pub limit: Option<ByteRate>,
 }
 
 /// The limit of responses.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResponseBandwidth {
     /// What is allowed.
@@ -37,7 +38,7 @@ pub struct ResponseBandwidth {
 }
 
 /// Bytes in a unit of time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ByteRate {
     /// So many bytes, such as `10Mi`.
     pub value: Quantity,
@@ -46,7 +47,7 @@ pub struct ByteRate {
 }
 
 /// Trailers that say how long the limit held things up, in milliseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ResponseTrailers {
     /// Put in front of their names, with a dash. Default: nothing.
     pub prefix: Option<String>,

@@ -2,6 +2,7 @@
 //!
 //! Scope: cluster. Unset: [`plan::CircuitBreaker::DEFAULT`]. Invalid: a limit outside 0 to 4294967295.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::PerMillion;
 use weir_plan::features::circuit_breaker as plan;
@@ -12,7 +13,7 @@ use crate::api::scalar::Fraction;
 const FEATURE: &str = "CircuitBreaker";
 
 /// Limits what is in flight towards the backends of a route rule.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CircuitBreaker {
     /// The most connections open at one time; further requests wait. Default 1024.
@@ -32,7 +33,7 @@ pub struct CircuitBreaker {
 }
 
 /// Limits for each endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PerEndpoint {
     /// The most connections open to one endpoint at one time. Default 1024.
@@ -40,7 +41,7 @@ pub struct PerEndpoint {
 }
 
 /// Retries as a share of the requests.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryBudget {
     /// The share of the requests that are active or pending. Default 20 percent.

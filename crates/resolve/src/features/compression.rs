@@ -3,6 +3,7 @@
 //! Scope: route. Unset: off. Merged by `type` under StrategicMerge. Where a merge brings both lists together, `compressor`
 //! counts.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use weir_plan::features::compression::{CompressionAlgorithm, Compressor};
@@ -11,7 +12,7 @@ use super::Faults;
 use crate::api::scalar::Quantity;
 
 /// One algorithm. The first of the list is preferred.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Compression {
     /// `Gzip`, `Brotli` or `Zstd`.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::features::dns as plan;
 
@@ -14,7 +15,7 @@ use crate::api::scalar::DurationText;
 const FEATURE: &str = "DNS";
 
 /// How host names of backends are resolved.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Dns {
     /// How often; more than 1ms. Default 30s.

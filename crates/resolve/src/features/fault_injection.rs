@@ -2,6 +2,7 @@
 //!
 //! Scope: route. Unset: off. Invalid: a delay of 0, an abort status of 600.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::PerMillion;
 use weir_plan::features::fault_injection as plan;
@@ -12,7 +13,7 @@ use crate::api::scalar::DurationText;
 const FEATURE: &str = "FaultInjection";
 
 /// What is done to a share of the requests. The two draws are independent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultInjection {
     /// A pause before forwarding.
     pub delay: Option<Delay>,
@@ -21,7 +22,7 @@ pub struct FaultInjection {
 }
 
 /// A pause before forwarding.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Delay {
     /// How long; more than 0.
@@ -31,7 +32,7 @@ pub struct Delay {
 }
 
 /// An answer in place of the backend's.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Abort {
     /// An HTTP status, 200 to 599.

@@ -2,13 +2,14 @@
 //!
 //! Scope: route. Unset: `websocket`. Merged by `type` under StrategicMerge. Invalid: an empty type.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::features::http_upgrade::{self as plan, HttpUpgrades};
 
 use super::Faults;
 
 /// A protocol that a request may be upgraded to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpUpgrade {
     /// Its name, such as `websocket`, `spdy/3.1` or `CONNECT`.
     #[serde(default)]
@@ -18,7 +19,7 @@ pub struct HttpUpgrade {
 }
 
 /// What becomes of a CONNECT request.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Connect {
     /// Whether the tunnel ends here and its bytes go to the backend. Default false: the request is passed on.
     pub terminate: Option<bool>,

@@ -5,6 +5,7 @@
 
 mod selectors;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::features::rate_limit::{
     DefaultBucket, FromMetadata, GlobalRateLimit, LocalRateLimit, MetadataKey, RateLimit as Plan,
@@ -19,7 +20,7 @@ const FEATURE: &str = "RateLimit";
 const MAX_COST: u64 = 1_000_000_000;
 
 /// How many requests are let through. Both kinds of limits may be given.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RateLimit {
     /// Deprecated: `Global` or `Local`, where only one of the two counts.
     pub r#type: Option<String>,
@@ -30,14 +31,14 @@ pub struct RateLimit {
 }
 
 /// The rules of one kind.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rules {
     /// In order: 256 global ones at most, 16 local ones.
     pub rules: Option<Vec<Rule>>,
 }
 
 /// One limit, and the requests that it counts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
     /// Which requests are counted; all conditions of all entries must hold. Absent or empty: every request. A local
@@ -56,7 +57,7 @@ pub struct Rule {
 }
 
 /// What is allowed in a unit of time.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limit {
     /// So many requests; 0: none.
@@ -68,7 +69,7 @@ pub struct Limit {
 }
 
 /// A key of a request's metadata.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Metadata {
     /// The metadata's namespace.
     #[serde(default)]
@@ -79,7 +80,7 @@ pub struct Metadata {
 }
 
 /// What a request costs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// On arrival. Default 1; 0: it is checked, not counted.
     pub request: Option<CostSpecifier>,
@@ -88,7 +89,7 @@ pub struct Cost {
 }
 
 /// Where a cost comes from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CostSpecifier {
     /// `Number` or `Metadata`.
     pub from: Option<String>,
@@ -99,7 +100,7 @@ pub struct CostSpecifier {
 }
 
 /// Conditions on a request; at least one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientSelector {
     /// On headers; all must hold.
@@ -116,7 +117,7 @@ pub struct ClientSelector {
 }
 
 /// A condition on a header or query parameter.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ValueMatch {
     /// `Exact` (default), `RegularExpression`, or `Distinct`: each value has a count of its own.
     pub r#type: Option<String>,
@@ -130,7 +131,7 @@ pub struct ValueMatch {
 }
 
 /// A method.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MethodSelector {
     /// The method.
     #[serde(default)]
@@ -140,7 +141,7 @@ pub struct MethodSelector {
 }
 
 /// A condition on the path.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PathSelector {
     /// `PathPrefix` (default), `Exact` (with the query) or `RegularExpression`.
     pub r#type: Option<String>,
@@ -151,7 +152,7 @@ pub struct PathSelector {
 }
 
 /// A condition on the client's address.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CidrSelector {
     /// `Exact` (default): one count for the range. `Distinct`: one for each address in it.
     pub r#type: Option<String>,

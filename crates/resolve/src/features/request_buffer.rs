@@ -2,6 +2,7 @@
 //!
 //! Scope: route. Unset: they are not. Invalid: no limit, or one out of range, or together with `httpUpgrade`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::features::request_buffer as plan;
 
@@ -11,7 +12,7 @@ use crate::api::scalar::Quantity;
 const FEATURE: &str = "RequestBuffer";
 
 /// Whole requests are held before they are forwarded; larger ones get a 413.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestBuffer {
     /// The most bytes of a body; more than 0.
     pub limit: Option<Quantity>,

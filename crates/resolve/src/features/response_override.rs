@@ -4,6 +4,7 @@
 //! Invalid: a missing or empty ConfigMap, a status or header that cannot be sent, a bad expression or operator.
 
 use k8s_openapi::api::core::v1::ConfigMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::ops::RangeInclusive;
@@ -22,7 +23,7 @@ const FEATURE: &str = "ResponseOverride";
 const BODY_KEY: &str = "response.body";
 
 /// An answer in place of another; the first of the list that matches counts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ResponseOverride {
     /// Which answers are replaced.
     pub r#match: Option<OverrideMatch>,
@@ -35,7 +36,7 @@ pub struct ResponseOverride {
 }
 
 /// Which answers are replaced; both must hold.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OverrideMatch {
     /// One of these statuses.
@@ -45,7 +46,7 @@ pub struct OverrideMatch {
 }
 
 /// A status or a range of them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusMatch {
     /// `Value` (default) or `Range`.
     pub r#type: Option<String>,
@@ -56,7 +57,7 @@ pub struct StatusMatch {
 }
 
 /// A range of statuses, both ends included.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusRange {
     /// The first.
     pub start: i64,
@@ -65,7 +66,7 @@ pub struct StatusRange {
 }
 
 /// A condition on a header of the answer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HeaderMatch {
     /// Its name.
     #[serde(default)]
@@ -75,7 +76,7 @@ pub struct HeaderMatch {
 }
 
 /// A condition on a text.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StringMatch {
     /// `Exact` (default), `Prefix`, `Suffix` or `RegularExpression`.
     pub r#type: Option<String>,
@@ -85,7 +86,7 @@ pub struct StringMatch {
 }
 
 /// What is sent instead. What is absent stays as it was.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OverrideResponse {
     /// The content type.
@@ -99,7 +100,7 @@ pub struct OverrideResponse {
 }
 
 /// A body.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OverrideBody {
     /// `Inline` (default) or `ValueRef`.
@@ -111,7 +112,7 @@ pub struct OverrideBody {
 }
 
 /// A reference to a ConfigMap.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ValueRef {
     /// Empty.
     pub group: Option<String>,
@@ -123,7 +124,7 @@ pub struct ValueRef {
 }
 
 /// Changes of headers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HeaderChanges {
     /// Added.
     pub add: Option<Vec<HeaderValue>>,
@@ -134,7 +135,7 @@ pub struct HeaderChanges {
 }
 
 /// A header.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HeaderValue {
     /// Its name.
     #[serde(default)]
@@ -145,7 +146,7 @@ pub struct HeaderValue {
 }
 
 /// Where the client is sent. What is absent is taken from the request.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OverrideRedirect {
     /// `http` or `https`.
@@ -161,7 +162,7 @@ pub struct OverrideRedirect {
 }
 
 /// The path of a redirect.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RedirectPath {
     /// `ReplaceFullPath`.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::features::retry::{self as plan, RetryTrigger};
 
@@ -17,7 +18,7 @@ const FEATURE: &str = "Retry";
 const NUM_RETRIES: u32 = 2;
 
 /// When and how often a request is tried again.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Retry {
     /// Attempts after the first. Default 2.
@@ -32,7 +33,7 @@ pub struct Retry {
 }
 
 /// What counts as a failure.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryOn {
     /// In place of the default triggers; without `httpStatusCodes` no status counts then.
@@ -42,7 +43,7 @@ pub struct RetryOn {
 }
 
 /// One attempt and the pause before it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PerRetry {
     /// The longest that an attempt may take. Default: as long as the whole request may.
@@ -53,7 +54,7 @@ pub struct PerRetry {
 }
 
 /// Pauses that grow from attempt to attempt, each cut short at random.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackOff {
     /// The base; more than 0. Default 25ms.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::PerMillion;
 use weir_plan::features::telemetry::{self as plan, RouteStatName, SpanNames, Tag};
@@ -23,7 +24,7 @@ const OPERATORS: [&str; 4] = [
 ];
 
 /// Traces and metrics.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Telemetry {
     /// Traces.
     pub tracing: Option<Tracing>,
@@ -32,7 +33,7 @@ pub struct Telemetry {
 }
 
 /// Traces.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tracing {
     /// The share that is traced at random. Default: all.
@@ -50,7 +51,7 @@ pub struct Tracing {
 }
 
 /// Deprecated: a tag.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CustomTag {
     /// `Literal` (default), `Environment` or `RequestHeader`.
@@ -64,7 +65,7 @@ pub struct CustomTag {
 }
 
 /// A fixed text.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LiteralTag {
     /// The text.
     #[serde(default)]
@@ -72,7 +73,7 @@ pub struct LiteralTag {
 }
 
 /// The value of something that has a name.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NamedTag {
     /// The name.
@@ -83,7 +84,7 @@ pub struct NamedTag {
 }
 
 /// The names of spans.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SpanName {
     /// Towards the backend.
     pub client: Option<String>,
@@ -92,7 +93,7 @@ pub struct SpanName {
 }
 
 /// Metrics.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Metrics {
     /// The name under which the route is counted; `%ROUTE_NAME%`, `%ROUTE_NAMESPACE%`, `%ROUTE_KIND%` and

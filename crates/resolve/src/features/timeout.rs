@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::features::timeout::{ClusterTimeout, RouteTimeout};
 
@@ -15,7 +16,7 @@ const FEATURE: &str = "Timeout";
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Time limits.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Timeout {
     /// Of connections.
     pub tcp: Option<TcpTimeout>,
@@ -24,7 +25,7 @@ pub struct Timeout {
 }
 
 /// Time limits of connections.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TcpTimeout {
     /// For making a connection, TLS included. Default 10s.
@@ -32,7 +33,7 @@ pub struct TcpTimeout {
 }
 
 /// Time limits of HTTP requests and connections.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpTimeout {
     /// How long a connection to a backend may be without requests. Default 1h; `0s`: for ever.

@@ -14,12 +14,21 @@ pub(crate) struct GenerateArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Generated {
     Reference(ReferenceArgs),
+    Crds(CrdsArgs),
 }
 
 /// The reference page of the command line, as Markdown.
 #[derive(Debug, Args)]
 pub(crate) struct ReferenceArgs {
     /// The folder to write `command-line.md` to; it is made where it is missing. Default: standard output.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// The CustomResourceDefinitions of BackendTrafficPolicy and Backend, as YAML.
+#[derive(Debug, Args)]
+pub(crate) struct CrdsArgs {
+    /// The folder to write a file for each kind to; it is made where it is missing. Default: standard output.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }

@@ -1,33 +1,57 @@
 //! `weir generate`: pages derived from the program itself, so that they cannot say anything else than it does.
 //!
-//! What is committed under `docs/reference` is this command's output; a test holds the two together.
+//! What is committed under `docs/reference` and `deploy/crds` is this command's output; a test holds the two together.
 
 use std::fmt::Write;
 use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
+use weir_resolve::crd::Definition;
 
-use crate::cli::{Cli, GenerateArgs, Generated, ReferenceArgs};
+use crate::cli::{Cli, CrdsArgs, DataFormat, GenerateArgs, Generated, ReferenceArgs};
 use crate::output;
 
-/// Writes the page, or prints it.
+/// Writes what is asked for, or prints it.
 pub(crate) fn generate(args: GenerateArgs) -> Result<ExitCode> {
-    let GenerateArgs {
-        what: Generated::Reference(ReferenceArgs { out }),
-    } = args;
-    let page = command_line()?;
-    match out {
-        None => output::print(&page)?,
-        Some(folder) => {
-            let file = folder.join("command-line.md");
-            fs::create_dir_all(&folder)
-                .and_then(|()| fs::write(&file, page))
-                .with_context(|| format!("cannot write {}", file.display()))?;
+    let GenerateArgs { what } = args;
+    match what {
+        Generated::Reference(ReferenceArgs { out }) => {
+            write(out, &[("command-line.md".to_owned(), command_line()?)])
         }
+        Generated::Crds(CrdsArgs { out }) => write(out, &crds()?),
+    }
+}
+
+/// Writes files into a folder, or prints them one after the other.
+fn write(folder: Option<PathBuf>, files: &[(String, String)]) -> Result<ExitCode> {
+    let Some(folder) = folder else {
+        for (_, text) in files {
+            output::print(text)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for (name, text) in files {
+        let file = folder.join(name);
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Each definition as a document of YAML.
+fn crds() -> Result<Vec<(String, String)>> {
+    let file = |Definition { name, definition }: Definition| {
+        let text = output::data(&definition, DataFormat::Yaml)?;
+        let head = "# Written by `weir generate crds --out deploy/crds`; do not edit.\n---\n";
+        Ok((format!("{name}.yaml"), format!("{head}{text}")))
+    };
+    weir_resolve::crd::definitions()
+        .into_iter()
+        .map(file)
+        .collect()
 }
 
 /// The help of every command, one section each.

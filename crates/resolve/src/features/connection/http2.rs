@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::features::connection as plan;
 
@@ -15,7 +16,7 @@ const WINDOWS: std::ops::RangeInclusive<i64> = 65_535..=2_147_483_647;
 const STREAMS: std::ops::RangeInclusive<u32> = 1..=2_147_483_647;
 
 /// HTTP/2 towards backends.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Http2 {
     /// The window of a stream, in bytes. Default 64Ki.
@@ -31,7 +32,7 @@ pub struct Http2 {
 }
 
 /// HTTP/2 pings.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionKeepalive {
     /// How often. Default: never.

@@ -8,6 +8,7 @@ pub(crate) mod http2;
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::features::connection as plan;
 
@@ -20,7 +21,7 @@ const FEATURE: &str = "BackendConnection";
 const PRECONNECT: std::ops::RangeInclusive<u32> = 100..=300;
 
 /// Buffers and preconnecting.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
     /// Bytes that are buffered for a connection in each direction. Default 32768.
@@ -32,7 +33,7 @@ pub struct Connection {
 }
 
 /// Connections made before they are needed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Preconnect {
     /// For each endpoint, in percent of those needed, 100 to 300. Default 100.
@@ -42,14 +43,14 @@ pub struct Preconnect {
 }
 
 /// A PROXY header at the head of every connection to a backend.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProxyProtocol {
     /// `V1` (text) or `V2` (binary).
     pub version: Option<String>,
 }
 
 /// TCP keepalive of connections to backends. Present, even if empty: on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TcpKeepalive {
     /// Probes without an answer until a connection counts as dead. Default: the system's.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::features::health_check as plan;
 
@@ -10,7 +11,7 @@ use super::{FEATURE, Faults, positive};
 use crate::api::scalar::DurationText;
 
 /// The gateway asks the endpoints.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActiveHealthCheck {
     /// `HTTP`, `TCP` or `GRPC`.
@@ -38,14 +39,14 @@ pub struct ActiveHealthCheck {
 }
 
 /// Where to ask.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthCheckOverrides {
     /// The port.
     pub port: Option<i32>,
 }
 
 /// A log of health checks.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthCheckLog {
     /// Where to. Default: standard output.
     pub sinks: Option<Vec<LogSink>>,
@@ -54,7 +55,7 @@ pub struct HealthCheckLog {
 }
 
 /// Where a log goes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LogSink {
     /// `File`.
     pub r#type: Option<String>,
@@ -63,7 +64,7 @@ pub struct LogSink {
 }
 
 /// A file.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FileSink {
     /// Its path.
     pub path: Option<String>,

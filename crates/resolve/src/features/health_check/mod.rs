@@ -9,6 +9,7 @@ mod probe;
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::Percent;
 use weir_plan::features::health_check as plan;
@@ -24,7 +25,7 @@ use crate::api::scalar::DurationText;
 const FEATURE: &str = "HealthCheck";
 
 /// Which endpoints are taken for healthy.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthCheck {
     /// The gateway asks the endpoints.

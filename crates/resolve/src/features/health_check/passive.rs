@@ -1,5 +1,6 @@
 //! `spec.healthCheck.passive`: endpoints that fail are left out for a while.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::Percent;
 use weir_plan::features::health_check as plan;
@@ -8,7 +9,7 @@ use super::{FEATURE, Faults, positive};
 use crate::api::scalar::DurationText;
 
 /// The gateway watches what comes back, and leaves out endpoints that fail.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PassiveHealthCheck {
     /// Whether failures to connect are counted apart. Default false.

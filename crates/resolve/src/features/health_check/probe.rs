@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use http::Method;
 use k8s_openapi::ByteString;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::features::health_check as plan;
 
@@ -14,7 +15,7 @@ const METHODS: [&str; 8] = [
 ];
 
 /// An HTTP request that asks.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpHealthCheck {
     /// Its host name. Default: the endpoint's, else the route's.
@@ -34,7 +35,7 @@ pub struct HttpHealthCheck {
 }
 
 /// A connection that asks.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TcpHealthCheck {
     /// What is sent. Default: nothing.
     pub send: Option<Payload>,
@@ -43,20 +44,21 @@ pub struct TcpHealthCheck {
 }
 
 /// A call of the gRPC health service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GrpcHealthCheck {
     /// The service asked about. Default: the server as a whole.
     pub service: Option<String>,
 }
 
 /// Bytes, written in one of two ways.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Payload {
     /// `Text` or `Binary`.
     pub r#type: Option<String>,
     /// As text.
     pub text: Option<String>,
     /// In base64.
+    #[schemars(with = "Option<String>")]
     pub binary: Option<ByteString>,
 }
 

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::features::load_balancer as plan;
 
@@ -11,7 +12,7 @@ use super::{FEATURE, Faults};
 use crate::api::scalar::DurationText;
 
 /// Weights from what endpoints report about themselves.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendUtilization {
     /// How long reports must come before they count. Default 10s.
@@ -31,7 +32,7 @@ pub struct BackendUtilization {
 }
 
 /// Reports that are asked for.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutOfBand {
     /// How often. Default 10s.

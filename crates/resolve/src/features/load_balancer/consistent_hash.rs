@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::features::load_balancer as plan;
 
@@ -12,7 +13,7 @@ use super::{FEATURE, Faults};
 use crate::api::scalar::DurationText;
 
 /// What is hashed to choose an endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsistentHash {
     /// `SourceIP`, `Headers`, `Cookie`, `QueryParams`, or the deprecated `Header`.
@@ -30,7 +31,7 @@ pub struct ConsistentHash {
 }
 
 /// A header or query parameter by name.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Named {
     /// Its name.
     #[serde(default)]
@@ -38,7 +39,7 @@ pub struct Named {
 }
 
 /// A cookie that is hashed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cookie {
     /// Its name.
     #[serde(default)]

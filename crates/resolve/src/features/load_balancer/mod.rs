@@ -9,6 +9,7 @@ mod zone_aware;
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use weir_plan::features::load_balancer as plan;
@@ -22,7 +23,7 @@ use crate::api::scalar::DurationText;
 const FEATURE: &str = "LoadBalancer";
 
 /// How an endpoint is chosen.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoadBalancer {
     /// `ConsistentHash`, `LeastRequest`, `Random`, `RoundRobin`, `BackendUtilization` or `DynamicModule`.
@@ -42,7 +43,7 @@ pub struct LoadBalancer {
 }
 
 /// An algorithm from outside.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DynamicModule {
     /// The module.
@@ -54,7 +55,7 @@ pub struct DynamicModule {
 }
 
 /// Endpoints that a request names itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointOverride {
     /// Where the request names them; the first that does counts.
@@ -62,14 +63,14 @@ pub struct EndpointOverride {
 }
 
 /// Where a request names an endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OverrideSource {
     /// A header that holds `IP:port`, or several with commas.
     pub header: Option<String>,
 }
 
 /// New endpoints get their share of requests little by little.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlowStart {
     /// How long it takes.
     pub window: Option<DurationText>,

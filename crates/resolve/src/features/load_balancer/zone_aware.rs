@@ -2,13 +2,14 @@
 //!
 //! Invalid: zones with a weight of 0.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use weir_plan::features::load_balancer as plan;
 
 use super::{FEATURE, Faults};
 
 /// Endpoints in zones: one of the two.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ZoneAware {
     /// Endpoints in the gateway's own zone come first.
@@ -18,7 +19,7 @@ pub struct ZoneAware {
 }
 
 /// Endpoints in the gateway's own zone come first.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PreferLocal {
     /// Even where that unbalances the zones.
@@ -30,7 +31,7 @@ pub struct PreferLocal {
 }
 
 /// Requests stay in the zone.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ForceLocal {
     /// Endpoints in the zone from which on they do. Default 1.
@@ -38,7 +39,7 @@ pub struct ForceLocal {
 }
 
 /// The share of one zone.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WeightedZone {
     /// The zone.
     #[serde(default)]

@@ -1,0 +1,146 @@
+//! CustomResourceDefinitions of our kinds, made from what [`crate::admission`] checks in files (structure, limits, rules)
+//! and from what the API types say of themselves (descriptions).
+//!
+//! They carry no defaults: those are filled in after policies were merged, so that a policy overrides only what its
+//! author wrote. Settings of a policy may be null, so that one that merges by JSONMerge can delete what it inherits.
+
+mod status;
+mod structure;
+#[cfg(test)]
+mod tests;
+
+use serde_json::{Value, json};
+
+use crate::admission::cel::{self, Rule};
+use crate::admission::schema::Schema;
+use crate::admission::{backend, policy};
+use crate::api::POLICY_GROUP;
+use crate::api::backend::BackendSpec;
+use crate::api::spec::BackendTrafficPolicySpec;
+use structure::Describer;
+
+/// A definition, and the name of the file that it goes by: `GROUP_PLURAL`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition {
+    /// Such as `gateway.envoyproxy.io_backends`.
+    pub name: String,
+    /// The CustomResourceDefinition (`apiextensions.k8s.io/v1`).
+    pub definition: Value,
+}
+
+/// The definitions of all kinds that are ours to define.
+pub fn definitions() -> Vec<Definition> {
+    KINDS.iter().map(definition).collect()
+}
+
+/// A kind, and what is known of it.
+struct Kind {
+    kind: &'static str,
+    plural: &'static str,
+    short: &'static str,
+    description: &'static str,
+    spec: &'static Schema,
+    rules: &'static [Rule],
+    described: fn() -> schemars::Schema,
+    status: fn() -> Value,
+    columns: fn() -> Value,
+    /// The fields of the spec below which nothing may be null.
+    never_null: Option<&'static [&'static str]>,
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        kind: "BackendTrafficPolicy",
+        plural: "backendtrafficpolicies",
+        short: "btp",
+        description: "How a gateway talks to the backends of what the policy targets.",
+        spec: &policy::SPEC,
+        rules: cel::POLICY,
+        described: || schemars::schema_for!(BackendTrafficPolicySpec),
+        status: status::of_policy,
+        columns: || json!([age()]),
+        never_null: Some(&["targetRef", "targetRefs", "targetSelectors", "mergeType"]),
+    },
+    Kind {
+        kind: "Backend",
+        plural: "backends",
+        short: "be",
+        description: "Endpoints that are no Kubernetes Service.",
+        spec: &backend::SPEC,
+        rules: cel::BACKEND,
+        described: || schemars::schema_for!(BackendSpec),
+        status: status::of_backend,
+        columns: || {
+            json!([
+                {
+                    "name": "Status",
+                    "type": "string",
+                    "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].reason",
+                },
+                age(),
+            ])
+        },
+        never_null: None,
+    },
+];
+
+fn age() -> Value {
+    json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"})
+}
+
+fn definition(kind: &Kind) -> Definition {
+    let Kind {
+        kind: name,
+        plural,
+        short,
+        description,
+        spec,
+        rules,
+        described,
+        status,
+        columns,
+        never_null,
+    } = kind;
+    let describer = Describer::new(described());
+    let spec = structure::of(spec, rules, &describer, *never_null);
+    let schema = json!({
+        "description": description,
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": "The version of the kind's schema."},
+            "kind": {"type": "string", "description": "The kind."},
+            "metadata": {"type": "object"},
+            "spec": spec,
+            "status": status(),
+        },
+    });
+    Definition {
+        name: format!("{POLICY_GROUP}_{plural}"),
+        definition: json!({
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{POLICY_GROUP}")},
+            "spec": {
+                "group": POLICY_GROUP,
+                "scope": "Namespaced",
+                "names": {
+                    "kind": name,
+                    "listKind": format!("{name}List"),
+                    "plural": plural,
+                    "singular": name.to_ascii_lowercase(),
+                    "shortNames": [short],
+                    "categories": ["envoy-gateway"],
+                },
+                "versions": [{
+                    "name": "v1alpha1",
+                    "served": true,
+                    "storage": true,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": columns(),
+                    "schema": {"openAPIV3Schema": schema},
+                }],
+            },
+        }),
+    }
+}
