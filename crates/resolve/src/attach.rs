@@ -4,7 +4,6 @@
 //! that turns out to be invalid keeps its claim.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
@@ -12,7 +11,8 @@ use weir_plan::{NamespacedName, PolicyRef};
 
 use crate::api::policy::MergeType;
 use crate::api::{BackendTrafficPolicy, POLICY_GROUP};
-use crate::diagnostics::{Diagnostics, ObjectRef};
+use crate::diagnostics::{Diagnostics, FieldPath, ObjectRef};
+use crate::memo::Changes;
 use crate::precedence::{Chain, ChainPart};
 use crate::protection::{self, Protections};
 use crate::resources::Resources;
@@ -123,17 +123,8 @@ impl AttachMemo {
                 _policy: Arc::clone(policy),
             }
         };
-        // Selectors look at more than the memo does: at namespaces and grants.
-        let selects = policy.spec.get("targetSelectors").is_some();
         let entry = self.named.entry(Arc::as_ptr(policy).addr());
-        let named = match entry {
-            Entry::Occupied(entry) if !selects => entry.into_mut(),
-            Entry::Occupied(mut entry) => {
-                entry.insert(fresh());
-                entry.into_mut()
-            }
-            Entry::Vacant(entry) => entry.insert(fresh()),
-        };
+        let named = entry.or_insert_with(fresh);
         named.used = self.call;
         named
     }
@@ -144,11 +135,14 @@ pub(crate) fn index(
     resources: &Resources,
     topology: &Topology,
     context: &Context,
+    changes: &Changes,
     memo: &mut AttachMemo,
     found: &mut Diagnostics,
 ) -> PolicyIndex {
     memo.call += 1;
-    if !memo.places.is_same(resources, topology) {
+    let moved = !memo.places.is_same(resources, topology);
+    // Selectors look at namespaces, whose changes count among those of Gateways, and at grants.
+    if moved || changes.gateways || changes.grants {
         memo.named.clear();
     }
     let places = Places::new(resources, topology, &memo.places);
@@ -177,13 +171,16 @@ pub(crate) fn index(
             name,
             targets: Vec::new(),
         });
-        let outcomes = targets.iter().map(|target| {
-            let outcome = claims.claim(id, target);
-            report(&policies, id, target, outcome, found);
-            (target.point.clone(), outcome)
-        });
-        let outcomes = outcomes.collect();
-        policies[id].targets = outcomes;
+        let outcomes: Vec<Outcome> = targets
+            .iter()
+            .map(|target| claims.claim(id, target))
+            .collect();
+        report(&policies, id, targets, &outcomes, found);
+        policies[id].targets = targets
+            .iter()
+            .map(|it| it.point.clone())
+            .zip(outcomes)
+            .collect();
     }
     let protections = protection::index(resources, &places, topology, context, found);
     let call = memo.call;
@@ -204,30 +201,41 @@ pub(crate) fn object_ref(name: &NamespacedName) -> ObjectRef {
     }
 }
 
+/// Says of each target that it has no place, and of a selector once how many of what it selects are taken.
 fn report(
     policies: &[AttachedPolicy],
     id: PolicyId,
-    target: &Target,
-    outcome: Outcome,
+    targets: &[Target],
+    outcomes: &[Outcome],
     found: &mut Diagnostics,
 ) {
-    let (finding, text) = match outcome {
-        Outcome::Attached | Outcome::NotGranted => return,
-        Outcome::Conflicted(winner) => (
-            "policy-conflict",
-            format!(
-                "the policy does nothing here: {}",
-                explain::lost_to(policies, winner, id)
+    let object = object_ref(&policies[id].name.name);
+    let mut taken: BTreeMap<&FieldPath, (PolicyId, usize)> = BTreeMap::new();
+    for (target, outcome) in targets.iter().zip(outcomes) {
+        match outcome {
+            Outcome::Attached | Outcome::NotGranted => {}
+            Outcome::Conflicted(winner) => {
+                let (_, count) = taken.entry(&target.field).or_insert((*winner, 0));
+                *count += 1;
+            }
+            Outcome::SectionMissing => found.error(
+                &object,
+                target.field.clone(),
+                "section-not-found",
+                explain::section_missing(&target.point),
             ),
-        ),
-        Outcome::SectionMissing => ("section-not-found", explain::section_missing(&target.point)),
-    };
-    found.error(
-        &object_ref(&policies[id].name.name),
-        target.field.clone(),
-        finding,
-        text,
-    );
+        }
+    }
+    for (field, (winner, count)) in taken {
+        let reason = explain::lost_to(policies, winner, id);
+        let text = match count {
+            1 => format!("the policy does nothing here: {reason}"),
+            _ => format!(
+                "the policy does nothing for {count} of the objects selected here; the first of them: {reason}"
+            ),
+        };
+        found.error(&object, field.clone(), "policy-conflict", text);
+    }
 }
 
 impl Claims {

@@ -44,7 +44,13 @@ pub(crate) fn apply(
     let changed = attachments.changed || changes.gateways || changes.policies || changes.grants;
     let policies = match memo.last.take().filter(|_| !changed) {
         Some(last) => last,
-        None => Arc::new(afresh(resources, attachments, context, &mut memo.effective)),
+        None => Arc::new(afresh(
+            resources,
+            attachments,
+            context,
+            changes,
+            &mut memo.effective,
+        )),
     };
     policies.found.iter().for_each(|it| found.push(it.clone()));
     memo.last = Some(Arc::clone(&policies));
@@ -55,11 +61,19 @@ fn afresh(
     resources: &Resources,
     attachments: &Attachments,
     context: &Context,
+    changes: &Changes,
     memo: &mut EffectiveMemo,
 ) -> Policies {
     let topology = &attachments.topology;
     let mut found = Diagnostics::default();
-    let index = attach::index(resources, topology, context, &mut memo.attach, &mut found);
+    let index = attach::index(
+        resources,
+        topology,
+        context,
+        changes,
+        &mut memo.attach,
+        &mut found,
+    );
     let applications = effective::of_each(resources, topology, &index, memo, &mut found);
     let statuses = policy_status::report(topology, &index, &applications, context, &mut found);
     Policies {

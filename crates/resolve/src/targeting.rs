@@ -305,8 +305,14 @@ impl<'a> Places<'a> {
         for (index, selector) in selectors.iter().enumerate() {
             let field = FieldPath::new("spec.targetSelectors").index(index);
             let before = chosen.len();
+            let labels = LabelSelector {
+                match_labels: selector.match_labels.clone(),
+                match_expressions: selector.match_expressions.clone(),
+            };
+            let namespaces = selector.namespaces.clone().unwrap_or_default();
             for candidate in self.candidates(selector) {
-                if !self.selects(policy, selector, &candidate)
+                if !selectors::matches(&labels, candidate.labels)
+                    || !self.in_reach(policy.namespace, &namespaces, &candidate.name.namespace)
                     || !seen.insert(candidate.point.clone())
                 {
                     continue;
@@ -352,46 +358,28 @@ impl<'a> Places<'a> {
         chosen.into_iter().map(|(_, target)| target).collect()
     }
 
-    fn selects(
-        &self,
-        policy: Targeting<'_>,
-        selector: &TargetSelector,
-        candidate: &Candidate<'_>,
-    ) -> bool {
-        let TargetSelector {
-            group: _,
-            kind: _,
-            namespaces,
-            match_labels,
-            match_expressions,
-        } = selector;
-        let (namespace, own) = (&*candidate.name.namespace, policy.namespace);
-        let TargetNamespaces { from, selector } = namespaces.clone().unwrap_or_default();
-        let in_reach = match from.as_deref().unwrap_or_default() {
+    fn in_reach(&self, own: &str, namespaces: &TargetNamespaces, namespace: &str) -> bool {
+        let TargetNamespaces { from, selector } = namespaces;
+        match from.as_deref().unwrap_or_default() {
             "" | "Same" => namespace == own,
             "All" => true,
-            "Selector" => selector.is_some_and(|selector| {
+            "Selector" => selector.as_ref().is_some_and(|selector| {
                 selectors::matches(
-                    &selector,
+                    selector,
                     &selectors::namespace_labels(self.resources, namespace),
                 )
             }),
             _ => false,
-        };
-        let labels = LabelSelector {
-            match_labels: match_labels.clone(),
-            match_expressions: match_expressions.clone(),
-        };
-        in_reach && selectors::matches(&labels, candidate.labels)
+        }
     }
 
-    /// The objects that a selector could choose, by kind; routes narrowed down by one of the labels asked for.
+    /// The objects that a selector could choose, by kind; routes narrowed down by the rarest of the labels asked for.
     fn candidates(&self, selector: &TargetSelector) -> Vec<Candidate<'a>> {
         let TargetSelector {
             group,
             kind,
             namespaces: _,
-            match_labels,
+            match_labels: _,
             match_expressions: _,
         } = selector;
         if group.as_deref().is_some_and(|group| group != GATEWAY_GROUP) {
@@ -429,16 +417,9 @@ impl<'a> Places<'a> {
                     return Vec::new();
                 };
                 let routes = &self.topology.routes;
-                let indices: Vec<usize> = match match_labels
-                    .as_ref()
-                    .and_then(|labels| labels.iter().next())
-                {
+                let indices = match self.narrowed(selector) {
+                    Some(indices) => indices,
                     None => (0..routes.len()).collect(),
-                    Some((key, value)) => self
-                        .labelled()
-                        .get(&(&**key, &**value))
-                        .cloned()
-                        .unwrap_or_default(),
                 };
                 let routes = indices
                     .into_iter()
@@ -454,6 +435,30 @@ impl<'a> Places<'a> {
                     .collect()
             }
         }
+    }
+
+    /// The routes that have the label, or one of the values of the expression, that the fewest have of those that a
+    /// selector asks for. None where it asks for none by value.
+    fn narrowed(&self, selector: &TargetSelector) -> Option<Vec<usize>> {
+        let labels = selector.match_labels.iter().flatten();
+        let labels = labels.map(|(key, value)| vec![self.with_label(key, value)]);
+        let expressions = selector.match_expressions.iter().flatten();
+        let expressions = expressions.filter(|it| it.operator == "In").map(|it| {
+            let values: BTreeSet<&String> = it.values.iter().flatten().collect();
+            values
+                .into_iter()
+                .map(|value| self.with_label(&it.key, value))
+                .collect()
+        });
+        let rarest = labels
+            .chain(expressions)
+            .min_by_key(|lists: &Vec<&[usize]>| lists.iter().map(|it| it.len()).sum::<usize>());
+        rarest.map(|lists| lists.concat())
+    }
+
+    fn with_label<'s>(&'s self, key: &'s str, value: &'s str) -> &'s [usize] {
+        let known = self.labelled().get(&(key, value));
+        known.map_or(&[], Vec::as_slice)
     }
 
     fn labelled(&self) -> &BTreeMap<(&'a str, &'a str), Vec<usize>> {

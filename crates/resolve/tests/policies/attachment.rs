@@ -105,6 +105,59 @@ spec:
 }
 
 #[test]
+fn a_selector_whose_places_are_taken_is_told_so_once() {
+    let by_selector = |key: &str, chosen: &str| {
+        format!(
+            "
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {{name: late, namespace: shop}}
+spec:
+  targetSelectors: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, {key}: {chosen}}}]
+  circuitBreaker: {{maxConnections: 5}}
+"
+        )
+    };
+    let taken = [
+        limit("first", "HTTPRoute web", 1),
+        limit("first-one", "HTTPRoute one", 2),
+    ]
+    .concat();
+    let both = "the policy does nothing for 2 of the objects selected here; the first of them: \
+        BackendTrafficPolicy/shop/first-one, of the same age, has the same target and comes first by name";
+    let only = "the policy does nothing here: \
+        BackendTrafficPolicy/shop/first, of the same age, has the same target and comes first by name";
+    for (key, chosen, expected) in [
+        ("matchLabels", "{team: front}", both),
+        ("matchLabels", "{app: web, team: front}", only),
+        (
+            "matchExpressions",
+            "[{key: team, operator: In, values: [front, front]}]",
+            both,
+        ),
+        (
+            "matchExpressions",
+            "[{key: app, operator: In, values: [web, none]}]",
+            only,
+        ),
+        (
+            "matchExpressions",
+            "[{key: app, operator: NotIn, values: [one]}]",
+            only,
+        ),
+    ] {
+        let resolution = resolved(&format!("{taken}{}", by_selector(key, chosen)));
+        let late = resolution
+            .diagnostics
+            .iter()
+            .filter(|it| &*it.object.name.name == "late");
+        let told: Vec<&str> = late.map(|it| it.message.as_str()).collect();
+        assert_eq!(told, [expected], "{key} {chosen}");
+    }
+}
+
+#[test]
 fn what_is_not_there_is_said() {
     let resolution = resolved(
         &[
