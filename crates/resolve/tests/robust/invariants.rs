@@ -1,0 +1,114 @@
+//! What holds for whatever is written: nothing panics, and neither the order of documents nor a memo changes anything.
+//!
+//! The fuzz target of `fuzz/` checks the same.
+
+use serde_json::Value;
+use weir_plan::{Feature, Support};
+use weir_resolve::{
+    Addresses, Context, Memo, Object, Resolution, Resources, diff, endpoints, explain, resolve,
+};
+
+/// Checks `documents`, which may be anything, as a change of `before`. `order` is any number; it decides on the other
+/// order in which the documents are read.
+pub(crate) fn hold(before: &Resources, documents: &[Value], order: u64) {
+    let mut objects = Vec::new();
+    for document in documents {
+        // Whoever has a name first keeps it, so that the order of the others is free.
+        if let Ok((Some(object), _warnings)) = Object::read_unadmitted(document.clone())
+            && !objects
+                .iter()
+                .any(|it: &Object| it.object_ref() == object.object_ref())
+        {
+            objects.push(object);
+        }
+        drop(Object::read(document.clone()));
+    }
+    let one = resources(&objects);
+    shuffle(&mut objects, order);
+    agree(before, &one, &resources(&objects));
+}
+
+/// Checks that two snapshots of the same objects come to the same, as a change of `before`.
+pub(crate) fn agree(before: &Resources, one: &Resources, other: &Resources) {
+    for context in [
+        context(Addresses::Shared, false),
+        context(Addresses::PerGateway, true),
+    ] {
+        let fresh = resolve(one, &context, &mut Memo::default());
+        same(
+            &fresh,
+            &resolve(other, &context, &mut Memo::default()),
+            "another order",
+        );
+        let mut memo = Memo::default();
+        let old = resolve(before, &context, &mut memo);
+        same(
+            &fresh,
+            &resolve(one, &context, &mut memo),
+            "a memo of what was before",
+        );
+        same(
+            &old,
+            &resolve(before, &context, &mut memo),
+            "a memo of what came after",
+        );
+
+        for explanation in explain::rules(&fresh, |_| true) {
+            assert!(!explanation.to_string().is_empty());
+            serde_json::to_value(&explanation).expect("an explanation has a JSON form");
+        }
+        for change in [diff::diff(&old, &fresh), diff::diff(&fresh, &old)] {
+            assert!(!change.to_string().is_empty());
+            serde_json::to_value(&change).expect("a difference has a JSON form");
+        }
+        assert!(diff::diff(&fresh, &fresh).is_empty());
+        serde_json::to_value(&*fresh.plan).expect("a plan has a JSON form");
+    }
+    assert_eq!(endpoints(one), endpoints(other));
+}
+
+/// The snapshot of these objects, put in in this order.
+pub(crate) fn resources(objects: &[Object]) -> Resources {
+    let mut resources = Resources::default();
+    for object in objects {
+        resources.insert(object.clone());
+    }
+    resources
+}
+
+fn context(addresses: Addresses, every_class: bool) -> Context {
+    Context {
+        controller_name: "weir.dev/gateway-controller".to_owned(),
+        every_class,
+        support: |feature: Feature| match feature.stem() {
+            "telemetry" => Support::No,
+            "load_balancer" => Support::Partial("loadBalancer.slowStart"),
+            _ => Support::Full,
+        },
+        allow_unenforced: every_class,
+        allow_loopback: every_class,
+        addresses,
+    }
+}
+
+fn same(one: &Resolution, other: &Resolution, with: &str) {
+    assert_eq!(one.plan, other.plan, "the plan with {with}");
+    assert_eq!(one.statuses, other.statuses, "the statuses with {with}");
+    assert_eq!(one.effective, other.effective, "the policies with {with}");
+    assert_eq!(
+        one.diagnostics, other.diagnostics,
+        "the findings with {with}"
+    );
+}
+
+/// Another order of the same items, by a multiplicative generator.
+fn shuffle<T>(items: &mut [T], mut state: u64) {
+    for last in (1..items.len()).rev() {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let bound = u64::try_from(last).expect("a length fits") + 1;
+        let chosen = usize::try_from((state >> 33) % bound).expect("less than a length");
+        items.swap(last, chosen);
+    }
+}
