@@ -153,4 +153,73 @@ impl Diagnostics {
         self.found.dedup();
         self.found
     }
+
+    /// The findings as [`Self::into_sorted`] gives them, of each object at most 100, errors before warnings, and one that
+    /// says how many there are besides.
+    pub fn into_bounded(self) -> Vec<Diagnostic> {
+        let found = self.into_sorted();
+        let of_each = |found: &[Diagnostic]| found.len() <= MAX_FINDINGS_OF_AN_OBJECT;
+        if found
+            .chunk_by(|one, other| one.object == other.object)
+            .all(of_each)
+        {
+            return found;
+        }
+        let mut bounded = Self::default();
+        for of_object in found.chunk_by(|one, other| one.object == other.object) {
+            let mut by_severity: Vec<&Diagnostic> = of_object.iter().collect();
+            by_severity.sort_by_key(|it| it.severity);
+            let told = by_severity.iter().take(MAX_FINDINGS_OF_AN_OBJECT);
+            bounded.found.extend(told.map(|it| (*it).clone()));
+            if let (Some(more @ 1..), [first, ..]) = (
+                of_object.len().checked_sub(MAX_FINDINGS_OF_AN_OBJECT),
+                of_object,
+            ) {
+                let text = format!(
+                    "{more} more findings about this object are left out: mend these first"
+                );
+                bounded.error(
+                    &first.object,
+                    FieldPath::default(),
+                    "too-many-findings",
+                    text,
+                );
+            }
+        }
+        bounded.into_sorted()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_object_with_many_findings_the_errors_are_told() {
+        let object = |name: &str| ObjectRef {
+            group: String::new(),
+            kind: "Service".to_owned(),
+            name: NamespacedName::new("ns", name),
+        };
+        let mut found = Diagnostics::default();
+        let at = |index: usize| FieldPath::new("spec").index(index);
+        (0..99).for_each(|index| found.warning(&object("full"), at(index), "a", "warning"));
+        found.error(&object("full"), at(99), "a", "error");
+        found.warning(&object("other"), at(0), "a", "warning");
+        assert_eq!(found.clone().into_bounded(), found.clone().into_sorted());
+
+        (100..300).for_each(|index| found.error(&object("full"), at(index), "a", "error"));
+        let told = found.into_bounded();
+        let (full, other): (Vec<_>, Vec<_>) =
+            told.iter().partition(|it| it.object == object("full"));
+        assert_eq!((full.len(), other.len()), (101, 1));
+        assert!(full.iter().all(|it| it.severity == Severity::Error));
+        assert_eq!(
+            (full[0].id, full[0].message.as_str()),
+            (
+                "too-many-findings",
+                "200 more findings about this object are left out: mend these first"
+            )
+        );
+    }
 }

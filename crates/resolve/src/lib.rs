@@ -144,7 +144,7 @@ pub fn resolve(resources: &Resources, context: &Context, memo: &mut Memo) -> Res
     let backends =
         status::backends::of_backends(resources, context, &changes, backends, &mut found);
     let statuses = status::report(resources, attachments, built, &policies, backends, context);
-    let (effective, diagnostics) = (built.effective(), found.into_sorted());
+    let (effective, diagnostics) = (built.effective(), found.into_bounded());
     Resolution {
         plan,
         statuses,

@@ -7,6 +7,7 @@ mod echo;
 mod explain;
 mod generate;
 mod golden;
+mod hostile;
 mod http;
 mod policy_test;
 mod process;
