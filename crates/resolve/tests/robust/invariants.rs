@@ -2,31 +2,10 @@
 //!
 //! The fuzz target of `fuzz/` checks the same.
 
-use serde_json::Value;
 use weir_plan::{Feature, Support};
 use weir_resolve::{
-    Addresses, Context, Memo, Object, Resolution, Resources, diff, endpoints, explain, resolve,
+    Addresses, Context, Memo, Resolution, Resources, diff, endpoints, explain, resolve,
 };
-
-/// Checks `documents`, which may be anything, as a change of `before`. `order` is any number; it decides on the other
-/// order in which the documents are read.
-pub(crate) fn hold(before: &Resources, documents: &[Value], order: u64) {
-    let mut objects = Vec::new();
-    for document in documents {
-        // Whoever has a name first keeps it, so that the order of the others is free.
-        if let Ok((Some(object), _warnings)) = Object::read_unadmitted(document.clone())
-            && !objects
-                .iter()
-                .any(|it: &Object| it.object_ref() == object.object_ref())
-        {
-            objects.push(object);
-        }
-        drop(Object::read(document.clone()));
-    }
-    let one = resources(&objects);
-    shuffle(&mut objects, order);
-    agree(before, &one, &resources(&objects));
-}
 
 /// Checks that two snapshots of the same objects come to the same, as a change of `before`.
 pub(crate) fn agree(before: &Resources, one: &Resources, other: &Resources) {
@@ -67,15 +46,6 @@ pub(crate) fn agree(before: &Resources, one: &Resources, other: &Resources) {
     assert_eq!(endpoints(one), endpoints(other));
 }
 
-/// The snapshot of these objects, put in in this order.
-pub(crate) fn resources(objects: &[Object]) -> Resources {
-    let mut resources = Resources::default();
-    for object in objects {
-        resources.insert(object.clone());
-    }
-    resources
-}
-
 fn context(addresses: Addresses, every_class: bool) -> Context {
     Context {
         controller_name: "weir.dev/gateway-controller".to_owned(),
@@ -99,16 +69,4 @@ fn same(one: &Resolution, other: &Resolution, with: &str) {
         one.diagnostics, other.diagnostics,
         "the findings with {with}"
     );
-}
-
-/// Another order of the same items, by a multiplicative generator.
-fn shuffle<T>(items: &mut [T], mut state: u64) {
-    for last in (1..items.len()).rev() {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let bound = u64::try_from(last).expect("a length fits") + 1;
-        let chosen = usize::try_from((state >> 33) % bound).expect("less than a length");
-        items.swap(last, chosen);
-    }
 }

@@ -71,8 +71,11 @@ fn check(content: &[u8]) -> Output {
         .expect("it runs")
 }
 
+/// The line, the id and a part of the text of the first error; none: there is no error.
+type Expected<'a> = Option<(usize, &'a str, &'a str)>;
+
 /// Checks the first error by its line, id and text, or that there is none, and that little is printed.
-fn assert_found(what: &str, content: &[u8], expected: Option<(usize, &str, &str)>) {
+fn assert_found(what: &str, content: &[u8], expected: Expected<'_>) {
     let output = check(content);
     let (stdout, stderr) = (
         String::from_utf8_lossy(&output.stdout),
@@ -102,7 +105,7 @@ fn assert_found(what: &str, content: &[u8], expected: Option<(usize, &str, &str)
 #[test]
 fn small_files_with_bad_intent() {
     let after = |text: &[u8]| [SERVICE.as_bytes(), text].concat();
-    let cases: Vec<(&str, Vec<u8>, Option<(usize, &str, &str)>)> = vec![
+    let cases: Vec<(&str, Vec<u8>, Expected<'_>)> = vec![
         (
             "a number without end",
             policy("circuitBreaker: {maxConnections: 1e999}").into(),
