@@ -161,7 +161,7 @@ fn by_name(route: usize, connections: usize) -> Value {
         route,
         connections,
         "targetRefs",
-        json!([{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": format!("route-{route}")}]),
+        &json!([{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": format!("route-{route}")}]),
     )
 }
 
@@ -184,11 +184,11 @@ fn by_selector(index: usize, count: usize, fit: Fit, connections: usize) -> Valu
         index,
         connections,
         "targetSelectors",
-        json!([{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", key: chosen}]),
+        &json!([{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", key: chosen}]),
     )
 }
 
-fn policy(index: usize, connections: usize, key: &str, targets: Value) -> Value {
+fn policy(index: usize, connections: usize, key: &str, targets: &Value) -> Value {
     json!({"apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "BackendTrafficPolicy",
     "metadata": {"name": format!("policy-{index}"), "namespace": "shop"},
     "spec": {
