@@ -59,6 +59,8 @@ pub(crate) fn insert(resources: &mut Resources, document: &Value) {
         "Gateway" => add(&mut resources.gateways, document, "ns"),
         "ListenerSet" => add(&mut resources.listener_sets, document, "ns"),
         "HTTPRoute" => add(&mut resources.http_routes, document, "ns"),
+        "HTTPRouteFilter" => add(&mut resources.http_route_filters, document, "ns"),
+        "ConfigMap" => add(&mut resources.config_maps, document, "ns"),
         "EnvoyProxy" => add(&mut resources.envoy_proxies, document, "ns"),
         "GRPCRoute" => add(&mut resources.grpc_routes, document, "ns"),
         "TCPRoute" => add(&mut resources.tcp_routes, document, "ns"),

@@ -7,8 +7,8 @@ use weir_plan::NamespacedName;
 
 use crate::api::{
     Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, EnvoyProxy, GATEWAY_GROUP, Gateway,
-    GatewayClass, GrpcRoute, HttpRoute, ListenerSet, Namespace, ObjectMeta, POLICY_GROUP,
-    ReferenceGrant, Service, TcpRoute, TlsRoute, UdpRoute,
+    GatewayClass, GrpcRoute, HttpRoute, HttpRouteFilter, ListenerSet, Namespace, ObjectMeta,
+    POLICY_GROUP, ReferenceGrant, Service, TcpRoute, TlsRoute, UdpRoute,
 };
 use crate::diagnostics::{Diagnostic, ObjectRef};
 use crate::reader::{Admission, read};
@@ -32,6 +32,7 @@ pub enum Object {
     ConfigMap(Arc<ConfigMap>),
     Backend(Arc<Backend>),
     EnvoyProxy(Arc<EnvoyProxy>),
+    HttpRouteFilter(Arc<HttpRouteFilter>),
     BackendTrafficPolicy(Arc<BackendTrafficPolicy>),
     /// A policy of a kind that is not enforced, such as SecurityPolicy: who it is, and its spec for its targets.
     OtherPolicy(Arc<OtherPolicy>),
@@ -86,6 +87,7 @@ impl Object {
             Self::ConfigMap(it) => reference("", "ConfigMap", &it.metadata),
             Self::Backend(it) => reference(POLICY_GROUP, "Backend", &it.metadata),
             Self::EnvoyProxy(it) => reference(POLICY_GROUP, "EnvoyProxy", &it.metadata),
+            Self::HttpRouteFilter(it) => reference(POLICY_GROUP, "HTTPRouteFilter", &it.metadata),
             Self::BackendTrafficPolicy(it) => {
                 reference(POLICY_GROUP, "BackendTrafficPolicy", &it.metadata)
             }
@@ -111,6 +113,7 @@ impl Object {
             (Self::ConfigMap(a), Self::ConfigMap(b)) => Arc::ptr_eq(a, b),
             (Self::Backend(a), Self::Backend(b)) => Arc::ptr_eq(a, b),
             (Self::EnvoyProxy(a), Self::EnvoyProxy(b)) => Arc::ptr_eq(a, b),
+            (Self::HttpRouteFilter(a), Self::HttpRouteFilter(b)) => Arc::ptr_eq(a, b),
             (Self::BackendTrafficPolicy(a), Self::BackendTrafficPolicy(b)) => Arc::ptr_eq(a, b),
             (Self::OtherPolicy(a), Self::OtherPolicy(b)) => Arc::ptr_eq(a, b),
             (
@@ -129,6 +132,7 @@ impl Object {
                 | Self::ConfigMap(_)
                 | Self::Backend(_)
                 | Self::EnvoyProxy(_)
+                | Self::HttpRouteFilter(_)
                 | Self::BackendTrafficPolicy(_)
                 | Self::OtherPolicy(_),
                 _,

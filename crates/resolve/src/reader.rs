@@ -145,6 +145,7 @@ pub(crate) fn read(document: Value, admission: Admission) -> Reading {
         ("", "ConfigMap") => reader.typed(Object::ConfigMap),
         (POLICY_GROUP, "Backend") => reader.typed(Object::Backend),
         (POLICY_GROUP, "EnvoyProxy") => reader.envoy_proxy(),
+        (POLICY_GROUP, "HTTPRouteFilter") => reader.typed(Object::HttpRouteFilter),
         (POLICY_GROUP, "BackendTrafficPolicy") => reader.policy(),
         (
             POLICY_GROUP,
@@ -190,7 +191,8 @@ impl Reader {
                 .unwrap_or_default();
             let refused = match self.object.group.as_str() {
                 GATEWAY_GROUP => admission::gateway_api::check(&self.object.kind, &spec),
-                POLICY_GROUP => admission::backend::check(&spec),
+                POLICY_GROUP if self.object.kind == "Backend" => admission::backend::check(&spec),
+                POLICY_GROUP => admission::http_route_filter::check(&spec),
                 _ => Vec::new(),
             };
             self.refuse(refused);

@@ -7,8 +7,8 @@ use weir_plan::NamespacedName;
 
 use crate::api::{
     Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, EnvoyProxy, Gateway, GatewayClass,
-    GrpcRoute, HttpRoute, ListenerSet, Namespace, ReferenceGrant, Service, TcpRoute, TlsRoute,
-    UdpRoute,
+    GrpcRoute, HttpRoute, HttpRouteFilter, ListenerSet, Namespace, ReferenceGrant, Service,
+    TcpRoute, TlsRoute, UdpRoute,
 };
 use crate::diagnostics::ObjectRef;
 use crate::object::{Object, OtherPolicy};
@@ -37,6 +37,7 @@ pub struct Resources {
     pub config_maps: Objects<ConfigMap>,
     pub backends: Objects<Backend>,
     pub envoy_proxies: Objects<EnvoyProxy>,
+    pub http_route_filters: Objects<HttpRouteFilter>,
     pub policies: Objects<BackendTrafficPolicy>,
     pub other_policies: BTreeMap<ObjectRef, Arc<OtherPolicy>>,
 }
@@ -62,6 +63,7 @@ impl Resources {
             Object::ConfigMap(it) => drop(self.config_maps.insert(name, it)),
             Object::Backend(it) => drop(self.backends.insert(name, it)),
             Object::EnvoyProxy(it) => drop(self.envoy_proxies.insert(name, it)),
+            Object::HttpRouteFilter(it) => drop(self.http_route_filters.insert(name, it)),
             Object::BackendTrafficPolicy(it) => drop(self.policies.insert(name, it)),
             Object::OtherPolicy(it) => drop(self.other_policies.insert(reference, it)),
         }
@@ -87,6 +89,7 @@ impl Resources {
             Object::ConfigMap(_) => drop(self.config_maps.remove(name)),
             Object::Backend(_) => drop(self.backends.remove(name)),
             Object::EnvoyProxy(_) => drop(self.envoy_proxies.remove(name)),
+            Object::HttpRouteFilter(_) => drop(self.http_route_filters.remove(name)),
             Object::BackendTrafficPolicy(_) => drop(self.policies.remove(name)),
             Object::OtherPolicy(_) => drop(self.other_policies.remove(&reference)),
         }

@@ -135,7 +135,7 @@ spec:
             )],
         ),
         (
-            "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: HTTPRouteFilter\nmetadata: {name: a}\n",
+            "apiVersion: gateway.networking.x-k8s.io/v1alpha1\nkind: XMesh\nmetadata: {name: a}\n",
             &[("a.yaml:2 not-read kind", "not read")],
         ),
     ];

@@ -6,6 +6,7 @@
 pub(crate) mod backend;
 pub(crate) mod cel;
 pub(crate) mod gateway_api;
+pub(crate) mod http_route_filter;
 pub(crate) mod pattern;
 pub(crate) mod policy;
 mod policy_rules;

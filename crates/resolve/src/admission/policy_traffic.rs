@@ -215,22 +215,7 @@ pub(super) const RESPONSE_OVERRIDE: Schema = Object(&[
             may("statusCode", INTEGER),
             may("contentType", TEXT),
             may("body", RESPONSE_BODY),
-            may(
-                "header",
-                Object(&[
-                    may("add", List(&HEADERS)),
-                    may("set", List(&HEADERS)),
-                    may(
-                        "remove",
-                        List(&schema::List {
-                            items: TEXT,
-                            least: 0,
-                            most: 16,
-                            unique: Unique::Items,
-                        }),
-                    ),
-                ]),
-            ),
+            may("header", HEADER_CHANGES),
         ]),
     ),
     may("redirect", REDIRECT),
@@ -260,7 +245,20 @@ const HEADERS: schema::List = schema::List {
     most: 16,
     unique: Unique::Key("name"),
 };
-const RESPONSE_BODY: Schema = Object(&[
+pub(super) const HEADER_CHANGES: Schema = Object(&[
+    may("add", List(&HEADERS)),
+    may("set", List(&HEADERS)),
+    may(
+        "remove",
+        List(&schema::List {
+            items: TEXT,
+            least: 0,
+            most: 16,
+            unique: Unique::Items,
+        }),
+    ),
+]);
+pub(super) const RESPONSE_BODY: Schema = Object(&[
     may("type", Words(&["Inline", "ValueRef"])),
     may("inline", TEXT),
     may(

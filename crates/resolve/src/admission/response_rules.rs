@@ -36,22 +36,8 @@ pub(super) fn response_override(at: &At<'_>, found: &mut Vec<Violation>) {
             }
         }
     }
-    if let Some(body) = at.follow(&["response", "body"]) {
-        let kind = body.text("type").unwrap_or("Inline");
-        body.require(
-            kind != "Inline" || body.has("inline"),
-            "inline must be set for type Inline",
-            found,
-        );
-        body.require(
-            kind != "ValueRef" || body.has("valueRef"),
-            "valueRef must be set for type ValueRef",
-            found,
-        );
-        let of_kind = body
-            .get("valueRef")
-            .is_none_or(|it| it.text("kind") == Some("ConfigMap"));
-        body.require(of_kind, "only ConfigMap is supported for ValueRef", found);
+    if let Some(at) = at.follow(&["response", "body"]) {
+        body(&at, found);
     }
     if let Some(header) = at.follow(&["response", "header"]) {
         header.require(
@@ -84,4 +70,23 @@ pub(super) fn response_override(at: &At<'_>, found: &mut Vec<Violation>) {
             );
         }
     }
+}
+
+/// Tries every rule on the body of an answer.
+pub(super) fn body(at: &At<'_>, found: &mut Vec<Violation>) {
+    let kind = at.text("type").unwrap_or("Inline");
+    at.require(
+        kind != "Inline" || at.has("inline"),
+        "inline must be set for type Inline",
+        found,
+    );
+    at.require(
+        kind != "ValueRef" || at.has("valueRef"),
+        "valueRef must be set for type ValueRef",
+        found,
+    );
+    let of_kind = at
+        .get("valueRef")
+        .is_none_or(|it| it.text("kind") == Some("ConfigMap"));
+    at.require(of_kind, "only ConfigMap is supported for ValueRef", found);
 }

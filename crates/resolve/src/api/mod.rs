@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod envoy_proxy;
+pub mod http_route_filter;
 pub mod policy;
 pub mod scalar;
 pub mod spec;
@@ -18,6 +19,7 @@ pub use gateway_api::experimental::referencegrants::ReferenceGrant;
 pub use gateway_api::experimental::tcproutes::TcpRoute;
 pub use gateway_api::experimental::tlsroutes::TlsRoute;
 pub use gateway_api::experimental::udproutes::UdpRoute;
+pub use http_route_filter::HttpRouteFilter;
 pub use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 pub use k8s_openapi::api::discovery::v1::EndpointSlice;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

@@ -202,15 +202,9 @@ fn warns_of_what_changes_nothing() {
             ][..],
         ),
         (
-            object(
-                "gateway.envoyproxy.io/v1alpha1",
-                "HTTPRouteFilter",
-                json!({}),
-            ),
+            object("gateway.networking.x-k8s.io/v1alpha1", "XMesh", json!({})),
             false,
-            &[
-                "not-read kind: HTTPRouteFilter is not read by this version: nothing in it takes effect",
-            ],
+            &["not-read kind: XMesh is not read by this version: nothing in it takes effect"],
         ),
         (
             object("gateway.networking.k8s.io/v1", "Sprocket", json!({})),
