@@ -28,8 +28,9 @@ pub use name::{
     RouteName, RuleName,
 };
 pub use plan::{
-    DirectResponse, Forward, HeaderChanges, Listener, PathRewrite, Plan, Redirect, Route,
-    RouteAction, RouteRule, SplitTarget, UrlRewrite, VirtualHost, WeightedTarget,
+    DirectContent, DirectResponse, Forward, ForwardedPath, HeaderChanges, HostRewrite, Listener,
+    PathRewrite, Plan, Redirect, RegexRewrite, Route, RouteAction, RouteRule, SplitTarget,
+    UrlRewrite, VirtualHost, WeightedTarget,
 };
 pub use policy::{ClusterPolicy, RoutePolicy};
 pub use units::{PerMillion, Percent, Rate, TimeUnit};

@@ -7,6 +7,8 @@ use http::{HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
 
 use crate::cluster::Cluster;
+use crate::features::rate_limit::HeaderNameText;
+use crate::features::response_override::ReplacedBody;
 use crate::l4::L4Listener;
 use crate::matching::{HostMatch, RouteMatch};
 use crate::name::{ClusterName, ListenerName, Origin, RouteName, RuleName};
@@ -89,7 +91,7 @@ pub enum RouteAction {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Forward {
     /// What is changed in the URL first.
-    pub rewrite: Option<UrlRewrite>,
+    pub rewrite: Option<Box<UrlRewrite>>,
     /// The targets, in the order of the rule's backendRefs; a request takes one of them by weight. Never empty, and
     /// their weights are not all zero (a rule without usable backends is a [`RouteAction::Respond`]).
     ///
@@ -123,10 +125,44 @@ pub enum SplitTarget {
 /// Changes of the URL before forwarding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UrlRewrite {
-    /// The new host name.
-    pub hostname: Option<Arc<str>>,
-    /// The new path.
-    pub path: Option<PathRewrite>,
+    /// Where the new host name comes from.
+    pub hostname: Option<HostRewrite>,
+    /// Whether the host name that the client asked for is appended to `x-forwarded-host` where another takes its place.
+    pub append_forwarded_host: bool,
+    /// The new path. The query stays.
+    pub path: Option<ForwardedPath>,
+}
+
+/// Where the host name that a backend sees comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum HostRewrite {
+    /// It is this one.
+    Name(Arc<str>),
+    /// From this header of the request. Without a value there, the client's stays.
+    Header(HeaderNameText),
+    /// From the endpoint that the request is sent to. Where that has no name of its own, the client's stays.
+    Backend,
+    /// From the path as the client sent it, without its query. Where nothing is left of that, the client's stays.
+    PathRegex(RegexRewrite),
+}
+
+/// The path that a backend sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum ForwardedPath {
+    /// The path with each match replaced. It gets a slash in front where it has none.
+    ReplaceRegexMatch(RegexRewrite),
+    /// What the Gateway API knows.
+    #[serde(untagged)]
+    Plain(PathRewrite),
+}
+
+/// A replacement of all that a regular expression matches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RegexRewrite {
+    /// The expression (syntax of the `regex` crate), which may match anywhere.
+    pub pattern: Arc<str>,
+    /// What takes the place of each match, in that crate's syntax: `${1}` is what the first group matched, `$$` a `$`.
+    pub replacement: Arc<str>,
 }
 
 /// A change of the path. The query stays.
@@ -161,6 +197,17 @@ pub struct DirectResponse {
     pub status: u16,
     /// Why, for logs and explanations; never sent to the client.
     pub reason: Arc<str>,
+    /// What is sent besides the status; none: nothing.
+    pub content: Option<Arc<DirectContent>>,
+}
+
+/// What an answer of the gateway has besides its status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DirectContent {
+    /// The body, sent as it is. Its content type is `text/plain` where `headers` do not say another.
+    pub body: ReplacedBody,
+    /// Changes of the answer's headers.
+    pub headers: HeaderChanges,
 }
 
 /// Changes of headers, in this order: set, add, remove.

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use http::header::{HOST, TRANSFER_ENCODING};
+use http::header::TRANSFER_ENCODING;
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 use weir_plan::features::retry::Retry;
-use weir_plan::{DirectResponse, Forward, SplitTarget, UrlRewrite, WeightedTarget};
+use weir_plan::{DirectResponse, Forward, SplitTarget, WeightedTarget};
 
 use crate::body::{Body, Upload};
 use crate::cluster::ClusterState;
@@ -49,7 +48,9 @@ pub(crate) async fn forward(
     exchange.cluster = Some(Arc::clone(cluster));
     headers::change(&mut head.headers, request_headers);
     if let Some(changes) = &to.rewrite {
-        rewrite_url(changes, entry, &mut head)?;
+        let (matched, expressions) = (&entry.route.matches.path, entry.state.rewrite.as_deref());
+        rewrite::url(changes, matched, expressions, &mut head)
+            .ok_or_else(|| Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "invalid_rewrite"))?;
     }
     if !exchange.bodiless {
         if body.size_hint().exact().is_none() {
@@ -60,7 +61,7 @@ pub(crate) async fn forward(
         exchange.upload = Some(Arc::new(Upload::new(body, keep, Instant::now())));
     }
     exchange.limits.forward(Instant::now());
-    let mut response = attempts(worker, exchange, entry, cluster, (head, retry)).await?;
+    let mut response = attempts(worker, exchange, entry, (to, cluster), (head, retry)).await?;
     exchange.moved(0);
     headers::prepare_response(response.headers_mut());
     headers::change(response.headers_mut(), response_headers);
@@ -72,7 +73,7 @@ async fn attempts(
     worker: &Worker,
     exchange: &mut Exchange,
     entry: &RouteEntry,
-    cluster: &Arc<ClusterState>,
+    (to, cluster): (&Forward, &Arc<ClusterState>),
     (head, policy): (Parts, Option<&Retry>),
 ) -> Result<Response<Body>, Rejection> {
     let mut head = Some(head);
@@ -88,10 +89,13 @@ async fn attempts(
         };
         let request = this.and_then(|head| request(head, exchange.upload.as_ref()));
         // A further attempt is made only where there is something to send.
-        let request = request.ok_or_else(|| Rejection::malformed("http1.codec_error"))?;
+        let mut request = request.ok_or_else(|| Rejection::malformed("http1.codec_error"))?;
         let endpoint = cluster
             .pick(worker, &tried)
             .ok_or_else(Rejection::no_healthy_upstream)?;
+        if let Some(changes) = &to.rewrite {
+            rewrite::to_endpoint(changes, &endpoint.endpoint, request.headers_mut());
+        }
         exchange.endpoint = Some(Arc::clone(&endpoint));
         exchange.attempts += 1;
         let limit = policy.and_then(|it| it.per_try_timeout);
@@ -226,31 +230,14 @@ fn transport_failure(reason: &str) -> String {
 
 fn no_cluster(place: &SplitTarget) -> Rejection {
     let status = match place {
-        SplitTarget::Invalid(DirectResponse { status, reason: _ }) => {
-            StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-        }
+        SplitTarget::Invalid(DirectResponse {
+            status,
+            reason: _,
+            content: _,
+        }) => StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         SplitTarget::Cluster(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     Rejection::no_cluster(status)
-}
-
-fn rewrite_url(
-    changes: &UrlRewrite,
-    entry: &RouteEntry,
-    head: &mut Parts,
-) -> Result<(), Rejection> {
-    let unspeakable = || Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "invalid_rewrite");
-    let UrlRewrite { hostname, path } = changes;
-    if let Some(hostname) = hostname {
-        let host = HeaderValue::try_from(&**hostname).map_err(|_| unspeakable())?;
-        head.headers.insert(HOST, host);
-    }
-    if let Some(path) = path {
-        let path = rewrite::path(path, &entry.route.matches.path, head.uri.path());
-        let target = rewrite::with_query(&path, head.uri.query());
-        head.uri = Uri::from(PathAndQuery::try_from(target).map_err(|_| unspeakable())?);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,16 +8,23 @@ use regex::bytes::{Regex, RegexBuilder};
 /// What one expression may take once compiled, in bytes; the engine's own default.
 const SIZE_LIMIT: usize = 10 << 20;
 
-/// The compiled expressions that are in use, by their text.
+/// The compiled expressions that are in use, by how much they must match and their text.
 #[derive(Debug, Default)]
-pub(crate) struct Patterns(HashMap<Arc<str>, Arc<Regex>>);
+pub(crate) struct Patterns(HashMap<(Extent, Arc<str>), Arc<Regex>>);
+
+/// How much of a text an expression must match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Extent {
+    Whole,
+    Part,
+}
 
 impl Patterns {
     /// The expressions of a previous plan that something still holds.
     pub(crate) fn still_used(&self) -> Self {
         let used = self.0.iter().filter(|(_, it)| Arc::strong_count(it) > 1);
         Self(
-            used.map(|(text, it)| (Arc::clone(text), Arc::clone(it)))
+            used.map(|(key, it)| (key.clone(), Arc::clone(it)))
                 .collect(),
         )
     }
@@ -25,16 +32,29 @@ impl Patterns {
     /// An expression that matches only the whole of a text. `None`, with a log line, where it does not compile: the
     /// engine that makes plans refuses those, so only one that is too large to compile comes this far.
     pub(crate) fn whole(&mut self, text: &Arc<str>) -> Option<Arc<Regex>> {
-        if let Some(regex) = self.0.get(text) {
+        self.compiled(Extent::Whole, text)
+    }
+
+    /// The same of an expression that may match any part of a text.
+    pub(crate) fn part(&mut self, text: &Arc<str>) -> Option<Arc<Regex>> {
+        self.compiled(Extent::Part, text)
+    }
+
+    fn compiled(&mut self, extent: Extent, text: &Arc<str>) -> Option<Arc<Regex>> {
+        let key = (extent, Arc::clone(text));
+        if let Some(regex) = self.0.get(&key) {
             return Some(Arc::clone(regex));
         }
-        let compiled = RegexBuilder::new(&format!(r"\A(?:{text})\z"))
-            .size_limit(SIZE_LIMIT)
-            .build();
+        let compiled = match extent {
+            Extent::Whole => RegexBuilder::new(&format!(r"\A(?:{text})\z"))
+                .size_limit(SIZE_LIMIT)
+                .build(),
+            Extent::Part => RegexBuilder::new(text).size_limit(SIZE_LIMIT).build(),
+        };
         match compiled {
             Ok(regex) => {
                 let regex = Arc::new(regex);
-                self.0.insert(Arc::clone(text), Arc::clone(&regex));
+                self.0.insert(key, Arc::clone(&regex));
                 Some(regex)
             }
             Err(error) => {
@@ -62,7 +82,9 @@ mod tests {
             &patterns.whole(&text).expect("is there")
         ));
         assert!(patterns.whole(&"(".into()).is_none());
-        drop(regex);
+        let part = patterns.part(&text).expect("compiles");
+        assert!(part.is_match(b"xbc"));
+        drop((regex, part));
         assert!(patterns.still_used().0.is_empty());
     }
 }

@@ -1,12 +1,16 @@
 //! Answers that the gateway gives by itself: one type, with the texts, codes and flags that Envoy has for each reason.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use weir_plan::DirectContent;
 
 use crate::body::Body;
 use crate::flags::Flag;
+use crate::headers;
 
 /// The details of a request whose client has left.
 pub(crate) const DOWNSTREAM_GONE: &str = "downstream_remote_disconnect";
@@ -17,6 +21,8 @@ pub(crate) struct Rejection {
     pub(crate) status: StatusCode,
     /// The body; empty: none.
     pub(crate) body: Cow<'static, str>,
+    /// What the plan gives the answer besides its status, its body in place of the other.
+    pub(crate) content: Option<Arc<DirectContent>>,
     /// What goes to the log, besides what is there already.
     pub(crate) flag: Option<Flag>,
     /// The `response_code_details` of the log.
@@ -37,6 +43,7 @@ impl Rejection {
         Self {
             status,
             body: Cow::Borrowed(""),
+            content: None,
             flag: None,
             details: details.into(),
             transport_failure: None,
@@ -127,6 +134,7 @@ impl Rejection {
         let Self {
             status,
             body,
+            content,
             flag: _,
             details: _,
             transport_failure: _,
@@ -141,27 +149,31 @@ impl Rejection {
         if let Some(location) = location {
             headers.insert(LOCATION, location);
         }
+        let text = match (&content, body) {
+            (Some(content), _) => Bytes::from_owner(Arc::clone(&content.body.0)),
+            (None, Cow::Borrowed(text)) => Bytes::from_static(text.as_bytes()),
+            (None, Cow::Owned(text)) => Bytes::from(text),
+        };
         let (status, body) = if grpc {
             let grpc_status = grpc_status.unwrap_or_else(|| grpc_status_of(status));
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(grpc_status)));
-            if let Some(message) = grpc_message(&body) {
+            if let Some(message) = grpc_message(&text) {
                 headers.insert(GRPC_MESSAGE, message);
             }
             (StatusCode::OK, Body::empty())
-        } else if body.is_empty() {
+        } else if text.is_empty() {
             (status, Body::empty())
         } else {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-            let body = match body {
-                Cow::Borrowed(text) => Body::full(text),
-                Cow::Owned(text) => Body::full(text),
-            };
-            (status, body)
+            (status, Body::full(text))
         };
         let length = http_body::Body::size_hint(&body).exact().unwrap_or(0);
         if !status.is_informational() && status != StatusCode::NO_CONTENT {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        if let Some(content) = content {
+            headers::change(&mut headers, &content.headers);
         }
         let mut response = Response::new(body);
         *response.status_mut() = status;
@@ -186,15 +198,15 @@ fn grpc_status_of(status: StatusCode) -> u8 {
 }
 
 /// A text as `grpc-message` carries it: percent-encoded. None where there is no text.
-fn grpc_message(text: &str) -> Option<HeaderValue> {
+fn grpc_message(text: &[u8]) -> Option<HeaderValue> {
     if text.is_empty() {
         return None;
     }
     let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
+    for byte in text {
         match byte {
             b'%' => encoded.push_str("%25"),
-            b' '..=b'~' => encoded.push(char::from(byte)),
+            b' '..=b'~' => encoded.push(char::from(*byte)),
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
     }

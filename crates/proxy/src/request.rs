@@ -281,9 +281,16 @@ fn redirect(to: &Redirect, exchange: &Exchange, entry: &RouteEntry, head: &Parts
 }
 
 fn respond(with: &DirectResponse) -> Rejection {
-    let DirectResponse { status, reason: _ } = with;
+    let DirectResponse {
+        status,
+        reason: _,
+        content,
+    } = with;
     match StatusCode::from_u16(*status) {
-        Ok(status) => Rejection::new(status, "direct_response"),
+        Ok(status) => Rejection {
+            content: content.clone(),
+            ..Rejection::new(status, "direct_response")
+        },
         Err(_) => internal_error(),
     }
 }

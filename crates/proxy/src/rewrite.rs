@@ -2,8 +2,160 @@
 
 use std::borrow::Cow;
 
-use http::HeaderValue;
-use weir_plan::{PathMatch, PathRewrite, Redirect};
+use std::sync::Arc;
+
+use http::header::{HOST, HeaderMap};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Uri};
+use regex::bytes::Regex;
+use weir_plan::features::rate_limit::HeaderNameText;
+use weir_plan::{
+    Endpoint, EndpointAddress, Forward, ForwardedPath, HostRewrite, PathMatch, PathRewrite,
+    Redirect, RegexRewrite, RouteAction, UrlRewrite,
+};
+
+use crate::pattern::Patterns;
+
+/// The compiled expressions of a rule's rewrite.
+#[derive(Debug)]
+pub(crate) struct Expressions {
+    hostname: Option<Arc<Regex>>,
+    path: Option<Arc<Regex>>,
+}
+
+impl Expressions {
+    /// None: the rule's rewrite has none.
+    pub(crate) fn of(action: &RouteAction, patterns: &mut Patterns) -> Option<Box<Self>> {
+        let RouteAction::Forward(Forward {
+            rewrite: Some(rewrite),
+            targets: _,
+        }) = action
+        else {
+            return None;
+        };
+        let UrlRewrite {
+            hostname,
+            append_forwarded_host: _,
+            path,
+        } = &**rewrite;
+        let hostname = match hostname {
+            Some(HostRewrite::PathRegex(it)) => patterns.part(&it.pattern),
+            Some(HostRewrite::Name(_) | HostRewrite::Header(_) | HostRewrite::Backend) | None => {
+                None
+            }
+        };
+        let path = match path {
+            Some(ForwardedPath::ReplaceRegexMatch(it)) => patterns.part(&it.pattern),
+            Some(ForwardedPath::Plain(_)) | None => None,
+        };
+        (hostname.is_some() || path.is_some()).then(|| Box::new(Self { hostname, path }))
+    }
+}
+
+/// Changes the URL of a request as a rule says, all but a host name that comes from the endpoint, see [`to_endpoint`].
+/// `matched` is the route's own path match. None: the result is no proper URL.
+pub(crate) fn url(
+    changes: &UrlRewrite,
+    matched: &PathMatch,
+    expressions: Option<&Expressions>,
+    head: &mut Parts,
+) -> Option<()> {
+    let UrlRewrite {
+        hostname,
+        append_forwarded_host,
+        path: new_path,
+    } = changes;
+    let old_path = head.uri.path();
+    let host = match hostname {
+        Some(HostRewrite::Name(name)) => Some(HeaderValue::try_from(&**name).ok()?),
+        Some(HostRewrite::Header(HeaderNameText(name))) => head.headers.get(name).cloned(),
+        Some(HostRewrite::PathRegex(rewrite)) => {
+            let regex = expressions?.hostname.as_ref()?;
+            Some(HeaderValue::try_from(replaced(rewrite, regex, old_path)?).ok()?)
+        }
+        Some(HostRewrite::Backend) | None => None,
+    };
+    let path = match new_path {
+        Some(ForwardedPath::Plain(rewrite)) => Some(path(rewrite, matched, old_path)),
+        Some(ForwardedPath::ReplaceRegexMatch(rewrite)) => {
+            let regex = expressions?.path.as_ref()?;
+            let path = replaced(rewrite, regex, old_path)?;
+            Some(Cow::Owned(if path.starts_with('/') {
+                path
+            } else {
+                format!("/{path}")
+            }))
+        }
+        None => None,
+    };
+    if let Some(path) = path {
+        let target = with_query(&path, head.uri.query());
+        head.uri = Uri::from(PathAndQuery::try_from(target).ok()?);
+    }
+    if let Some(host) = host.filter(|it| !it.is_empty()) {
+        set_host(&mut head.headers, host, *append_forwarded_host);
+    }
+    Some(())
+}
+
+/// Gives a request the name of the endpoint that it is sent to, where the rule asks for that and the endpoint has one.
+pub(crate) fn to_endpoint(changes: &UrlRewrite, endpoint: &Endpoint, headers: &mut HeaderMap) {
+    let UrlRewrite {
+        hostname,
+        append_forwarded_host,
+        path: _,
+    } = changes;
+    if *hostname != Some(HostRewrite::Backend) {
+        return;
+    }
+    let Endpoint {
+        address,
+        hostname,
+        zone: _,
+    } = endpoint;
+    let name = match (hostname, address) {
+        (Some(name), _) | (None, EndpointAddress::Fqdn(name, _)) => name,
+        (None, EndpointAddress::Ip(_) | EndpointAddress::Unix(_)) => return,
+    };
+    if let Ok(host) = HeaderValue::try_from(&**name) {
+        set_host(headers, host, *append_forwarded_host);
+    }
+}
+
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// As Envoy does, what was asked for is not appended where it stands last already.
+fn set_host(headers: &mut HeaderMap, host: HeaderValue, append: bool) {
+    let Some(asked) = headers.insert(HOST, host).filter(|_| append) else {
+        return;
+    };
+    let known: Vec<_> = headers
+        .get_all(X_FORWARDED_HOST)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    let last = known
+        .last()
+        .and_then(|it| it.rsplit(|byte| *byte == b',').next());
+    if last.is_some_and(|last| last.trim_ascii() == asked.as_bytes()) {
+        return;
+    }
+    let all = [&known[..], &[asked.as_bytes()]].concat().join(&b',');
+    if let Ok(all) = HeaderValue::from_bytes(&all) {
+        headers.insert(X_FORWARDED_HOST, all);
+    }
+}
+
+/// A path with each match replaced. None: that is no text.
+fn replaced(rewrite: &RegexRewrite, regex: &Regex, path: &str) -> Option<String> {
+    let RegexRewrite {
+        pattern: _,
+        replacement,
+    } = rewrite;
+    let changed = regex.replace_all(path.as_bytes(), replacement.as_bytes());
+    String::from_utf8(changed.into_owned()).ok()
+}
 
 /// What a redirect is made from.
 #[derive(Clone, Copy, Debug)]

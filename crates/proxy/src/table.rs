@@ -16,6 +16,7 @@ use crate::cluster::ClusterState;
 use crate::features::rate_limit::{GlobalStore, Making, RouteLimits};
 use crate::metrics::{ListenerStats, Metrics, RuleStats};
 use crate::pattern::Patterns;
+use crate::rewrite;
 use crate::router::{Entry, LookedUp, Router, Wanted};
 
 /// A plan compiled for look-up, with live state.
@@ -35,6 +36,8 @@ pub(crate) struct RouteState {
     pub(crate) listener: Arc<ListenerStats>,
     pub(crate) stats: Arc<RuleStats>,
     pub(crate) limits: Option<Arc<RouteLimits>>,
+    /// The expressions of the rule's rewrite, where it has any.
+    pub(crate) rewrite: Option<Box<rewrite::Expressions>>,
     /// Where requests are forwarded to: the cluster of each of the plan's targets; none: it has none.
     clusters: Box<[Option<Arc<ClusterState>>]>,
 }
@@ -105,6 +108,7 @@ impl RoutingTable {
                     listener: Arc::clone(stats),
                     stats: stats.rule(&route.rule.name),
                     limits: RouteLimits::new(&route.rule.policy.rate_limit, known, &mut making),
+                    rewrite: rewrite::Expressions::of(&route.rule.action, making.patterns),
                     clusters: targets(route)
                         .iter()
                         .map(|target| match &target.target {

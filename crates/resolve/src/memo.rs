@@ -9,8 +9,8 @@ use std::sync::Arc;
 use weir_plan::NamespacedName;
 
 use crate::api::{
-    Backend, BackendTrafficPolicy, ConfigMap, EnvoyProxy, Gateway, GatewayClass, ListenerSet,
-    Namespace, ReferenceGrant, Service,
+    Backend, BackendTrafficPolicy, ConfigMap, EnvoyProxy, Gateway, GatewayClass, HttpRouteFilter,
+    ListenerSet, Namespace, ReferenceGrant, Service,
 };
 use crate::api::{GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
 use crate::diagnostics::ObjectRef;
@@ -48,6 +48,7 @@ struct Seen {
     services: Objects<Service>,
     backends: Objects<Backend>,
     config_maps: Objects<ConfigMap>,
+    http_route_filters: Objects<HttpRouteFilter>,
     policies: Objects<BackendTrafficPolicy>,
     other_policies: BTreeMap<ObjectRef, Arc<OtherPolicy>>,
 }
@@ -67,6 +68,10 @@ pub(crate) struct Changes {
     pub(crate) services: BTreeSet<NamespacedName>,
     /// The Backends that came, went or changed.
     pub(crate) backends: BTreeSet<NamespacedName>,
+    /// The HTTPRouteFilters that came, went or changed.
+    pub(crate) http_route_filters: BTreeSet<NamespacedName>,
+    /// The ConfigMaps that came, went or changed.
+    pub(crate) config_maps: BTreeSet<NamespacedName>,
 }
 
 /// What became of one object.
@@ -104,8 +109,9 @@ impl Seen {
             differs(&mut self.namespaces, &now.namespaces),
             differs(&mut self.envoy_proxies, &now.envoy_proxies),
         ];
+        let config_maps = names(&mut self.config_maps, &now.config_maps);
         let policies = [
-            differs(&mut self.config_maps, &now.config_maps),
+            !config_maps.is_empty(),
             differs(&mut self.policies, &now.policies),
             differs(&mut self.other_policies, &now.other_policies),
         ];
@@ -137,6 +143,8 @@ impl Seen {
             routes,
             services: names(&mut self.services, &now.services),
             backends: names(&mut self.backends, &now.backends),
+            http_route_filters: names(&mut self.http_route_filters, &now.http_route_filters),
+            config_maps,
         }
     }
 }

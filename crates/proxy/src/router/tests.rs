@@ -266,6 +266,7 @@ fn listener(name: &str, port: u16, host: &str, hosts: Vec<(&str, Vec<RouteMatch>
         action: RouteAction::Respond(DirectResponse {
             status: 200,
             reason: "test".into(),
+            content: None,
         }),
     });
     let hosts = hosts.into_iter().map(|(host, matches)| {

@@ -1,8 +1,8 @@
 //! Routes: redirects, answers of the gateway, rewrites, header changes, and shares.
 
 use weir_plan::{
-    DirectResponse, Forward, HeaderChanges, PathRewrite, Redirect, RouteAction, RoutePolicy,
-    SplitTarget, UrlRewrite, WeightedTarget,
+    DirectResponse, Forward, ForwardedPath, HeaderChanges, HostRewrite, PathRewrite, Redirect,
+    RouteAction, RoutePolicy, SplitTarget, UrlRewrite, WeightedTarget,
 };
 
 use crate::backend::Backend;
@@ -56,6 +56,7 @@ fn redirects_and_answers_come_from_the_gateway() {
     broken.action = RouteAction::Respond(DirectResponse {
         status: 500,
         reason: "the policy is invalid".into(),
+        content: None,
     });
     broken.response_headers = changes(&[("x-seen", "1")], &[]);
     let gateway = Gateway::start(&[away, broken], &[]);
@@ -83,10 +84,13 @@ fn urls_and_headers_are_changed_on_the_way() {
     target.request_headers = changes(&[("x-both", "target")], &[]);
     target.response_headers = changes(&[("x-kept", "target"), ("x-target", "1")], &[]);
     changed.action = RouteAction::Forward(Forward {
-        rewrite: Some(UrlRewrite {
-            hostname: Some("inner.example.com".into()),
-            path: Some(PathRewrite::ReplaceFullPath("/headers".into())),
-        }),
+        rewrite: Some(Box::new(UrlRewrite {
+            hostname: Some(HostRewrite::Name("inner.example.com".into())),
+            append_forwarded_host: false,
+            path: Some(ForwardedPath::Plain(PathRewrite::ReplaceFullPath(
+                "/headers".into(),
+            ))),
+        })),
         targets: vec![target],
     });
     let gateway = Gateway::start(&[changed], &[backend.address]);
@@ -123,6 +127,7 @@ fn shares_go_by_weight_and_invalid_backends_answer_for_theirs() {
         target: SplitTarget::Invalid(DirectResponse {
             status: 500,
             reason: "no such service".into(),
+            content: None,
         }),
         ..to_cluster(1)
     };

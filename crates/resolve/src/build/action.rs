@@ -41,6 +41,9 @@ pub(crate) fn of_rule(
     {
         return (respond(why), Vec::new());
     }
+    if let Some(respond) = &rule.filters.respond {
+        return (RouteAction::Respond(respond.clone()), Vec::new());
+    }
     if let Some(redirect) = &rule.filters.redirect {
         return (RouteAction::Redirect(redirect.clone()), Vec::new());
     }
@@ -77,7 +80,7 @@ pub(crate) fn of_rule(
     };
     (
         RouteAction::Forward(Forward {
-            rewrite: rule.filters.rewrite.clone(),
+            rewrite: rule.filters.rewrite.clone().map(Box::new),
             targets,
         }),
         clusters,
@@ -146,6 +149,7 @@ fn one_cluster_each(
             Err(why) => SplitTarget::Invalid(DirectResponse {
                 status: 500,
                 reason: why.into(),
+                content: None,
             }),
         },
         request_headers: backend.request_headers.clone(),
@@ -204,5 +208,6 @@ fn respond(why: &str) -> RouteAction {
     RouteAction::Respond(DirectResponse {
         status: 500,
         reason: why.into(),
+        content: None,
     })
 }

@@ -2,9 +2,15 @@
 
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
-use weir_plan::{HeaderChanges, PathMatch, PathRewrite, Redirect, RouteMatch, UrlRewrite};
+use weir_plan::{
+    DirectResponse, ForwardedPath, HeaderChanges, HostRewrite, PathMatch, PathRewrite, Redirect,
+    RouteMatch, UrlRewrite,
+};
 
+use super::backends::{Referring, Unresolved};
+use super::route_filter::{self, RouteFilter};
 use super::rules::Invalid;
+use crate::resources::Resources;
 use gateway_api::experimental::httproutes as api;
 
 /// What the filters of a rule say.
@@ -18,8 +24,25 @@ pub(crate) struct Filters {
     pub(crate) redirect: Option<Redirect>,
     /// What is changed in the URL.
     pub(crate) rewrite: Option<UrlRewrite>,
+    /// What the gateway answers by itself.
+    pub(crate) respond: Option<DirectResponse>,
     /// Whether requests are to be mirrored, which is not done yet.
     pub(crate) mirror: bool,
+}
+
+/// Why a rule with some filters cannot be served.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// A filter cannot be used.
+    Invalid(Invalid),
+    /// A filter refers to what is not there.
+    Unresolved(Unresolved),
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
 }
 
 /// Header changes: alike in the API, four types in its Rust form.
@@ -46,7 +69,9 @@ macro_rules! header_changes {
 pub(crate) fn of_rule(
     filters: &[api::HttpRouteRulesFilters],
     matches: &[RouteMatch],
-) -> Result<Filters, Invalid> {
+    from: Referring<'_>,
+    resources: &Resources,
+) -> Result<Filters, Refusal> {
     use api::HttpRouteRulesFiltersType as Type;
     let mut read = Filters::default();
     for (index, filter) in filters.iter().enumerate() {
@@ -80,23 +105,73 @@ pub(crate) fn of_rule(
                     .url_rewrite
                     .as_ref()
                     .ok_or_else(|| empty("urlRewrite"))?;
-                read.rewrite = Some(self::rewrite(rewrite, matches)?);
+                add_rewrite(&mut read.rewrite, self::rewrite(rewrite, matches)?)?;
             }
             Type::RequestMirror => read.mirror = true,
-            Type::Cors => return Err(Invalid::filter("CORS")),
-            Type::ExternalAuth => return Err(Invalid::filter("ExternalAuth")),
-            Type::ExtensionRef => return Err(Invalid::filter("ExtensionRef")),
+            Type::Cors => return Err(Invalid::filter("CORS").into()),
+            Type::ExternalAuth => return Err(Invalid::filter("ExternalAuth").into()),
+            Type::ExtensionRef => {
+                let reference = filter.extension_ref.as_ref();
+                let reference = reference.ok_or_else(|| empty("extensionRef"))?;
+                let RouteFilter { rewrite, respond } =
+                    route_filter::follow(reference, from, resources)?;
+                if let Some(rewrite) = rewrite {
+                    add_rewrite(&mut read.rewrite, rewrite)?;
+                }
+                if let Some(respond) = respond {
+                    once(read.respond.is_some(), "directResponse")?;
+                    read.respond = Some(respond);
+                }
+            }
         }
     }
-    if read.redirect.is_some() && read.rewrite.is_some() {
-        let message =
-            "the filters RequestRedirect and URLRewrite cannot be used together".to_owned();
-        return Err(Invalid {
-            reason: "IncompatibleFilters",
-            message,
-        });
+    let redirect = read.redirect.is_some();
+    let respond = read.respond.is_some();
+    for (both, one, other) in [
+        (
+            redirect && read.rewrite.is_some(),
+            "RequestRedirect",
+            "URLRewrite",
+        ),
+        (redirect && respond, "RequestRedirect", "directResponse"),
+        (read.mirror && respond, "RequestMirror", "directResponse"),
+    ] {
+        if both {
+            let message = format!("the filters {one} and {other} cannot be used together");
+            return Err(incompatible(message).into());
+        }
     }
     Ok(read)
+}
+
+/// Several filters may say different parts of what is changed in the URL.
+fn add_rewrite(known: &mut Option<UrlRewrite>, new: UrlRewrite) -> Result<(), Invalid> {
+    let Some(known) = known else {
+        *known = Some(new);
+        return Ok(());
+    };
+    let UrlRewrite {
+        hostname,
+        append_forwarded_host,
+        path,
+    } = new;
+    if known.hostname.is_some() && hostname.is_some() || known.path.is_some() && path.is_some() {
+        let message = "cannot configure multiple urlRewrite filters for a single HTTPRouteRule";
+        return Err(incompatible(message.to_owned()));
+    }
+    if hostname.is_some() {
+        known.hostname = hostname;
+        known.append_forwarded_host = append_forwarded_host;
+    }
+    known.path = known.path.take().or(path);
+    Ok(())
+}
+
+fn incompatible(message: String) -> Invalid {
+    Invalid {
+        reason: "IncompatibleFilters",
+        message,
+    }
 }
 
 /// Reads the filters of a backendRef: changes to request headers, then to response headers.
@@ -133,11 +208,9 @@ pub(crate) fn of_backend_ref(
 
 fn once(again: bool, name: &str) -> Result<(), Invalid> {
     if again {
-        let message = format!("the filter {name} is given more than once");
-        return Err(Invalid {
-            reason: "IncompatibleFilters",
-            message,
-        });
+        return Err(incompatible(format!(
+            "the filter {name} is given more than once"
+        )));
     }
     Ok(())
 }
@@ -155,7 +228,7 @@ fn header_changes<'a>(
 }
 
 /// The first of several entries for one header counts, as the Gateway API has it.
-fn headers<'a>(
+pub(crate) fn headers<'a>(
     headers: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Result<Vec<(HeaderName, HeaderValue)>, Invalid> {
     let mut read: Vec<(HeaderName, HeaderValue)> = Vec::new();
@@ -263,8 +336,9 @@ fn rewrite(
         return Err(Invalid::value(format!("{bad:?} is no host name")));
     }
     Ok(UrlRewrite {
-        hostname: hostname.map(Into::into),
-        path: path.transpose()?,
+        hostname: hostname.map(|it| HostRewrite::Name(it.into())),
+        append_forwarded_host: true,
+        path: path.transpose()?.map(ForwardedPath::Plain),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderName, Method};
-use regex::RegexBuilder;
+use regex::{Regex, RegexBuilder};
 use weir_plan::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, ValueMatch};
 
 use super::rules::Invalid;
@@ -125,12 +125,15 @@ fn value(what: &str, name: &str, regular: bool, value: &str) -> Result<ValueMatc
 }
 
 fn regex(what: &str, pattern: &str) -> Result<Arc<str>, Invalid> {
-    match RegexBuilder::new(pattern)
+    compile(what, pattern).map(|_| pattern.into())
+}
+
+/// Compiles an expression, which is `what` in a message.
+pub(crate) fn compile(what: &str, pattern: &str) -> Result<Regex, Invalid> {
+    RegexBuilder::new(pattern)
         .size_limit(REGEX_SIZE_LIMIT)
         .build()
-    {
-        Ok(_) => Ok(pattern.into()),
-        Err(error) => {
+        .map_err(|error| {
             // The crate draws the place of the error over several lines; the last one says what it is.
             let error = error.to_string();
             let error = error
@@ -138,9 +141,8 @@ fn regex(what: &str, pattern: &str) -> Result<Arc<str>, Invalid> {
                 .last()
                 .unwrap_or_default()
                 .trim_start_matches("error: ");
-            Err(Invalid::value(format!(
+            Invalid::value(format!(
                 "regular expression {pattern:?} for {what} is invalid: {error}"
-            )))
-        }
-    }
+            ))
+        })
 }

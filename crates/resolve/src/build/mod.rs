@@ -11,12 +11,13 @@ mod l4;
 mod matches;
 mod order;
 pub(crate) mod route;
+mod route_filter;
 pub(crate) mod rules;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_plan::{NamespacedName, Plan, RouteKind};
@@ -181,10 +182,17 @@ impl BuiltRoute {
             grants,
             services,
             backends,
+            http_route_filters,
+            config_maps,
         } = changes;
+        let touches = |changed: &BTreeSet<_>, used: &[NamespacedName]| {
+            !changed.is_empty() && used.iter().any(|it| changed.contains(it))
+        };
         *grants && self.built.crosses
-            || !services.is_empty() && self.built.services.iter().any(|it| services.contains(it))
-            || !backends.is_empty() && self.built.backends.iter().any(|it| backends.contains(it))
+            || touches(services, &self.built.services)
+            || touches(backends, &self.built.backends)
+            || touches(http_route_filters, &self.built.http_route_filters)
+            || touches(config_maps, &self.built.config_maps)
     }
 }
 

@@ -10,7 +10,7 @@ use super::backends::{BackendRef, Referring, Unresolved};
 use super::order::Entry;
 use super::order::L4Entry;
 use super::rules::{self, Invalid, Rule, backend_ref};
-use super::{grpc, l4};
+use super::{grpc, l4, route_filter};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath};
 use crate::effective::{Applied, EffectiveRule};
 use crate::resources::Resources;
@@ -36,6 +36,9 @@ pub(crate) struct Built {
     pub(crate) services: Vec<NamespacedName>,
     pub(crate) backends: Vec<NamespacedName>,
     pub(crate) crosses: bool,
+    /// The HTTPRouteFilters that it refers to, and the ConfigMaps that these refer to.
+    pub(crate) http_route_filters: Vec<NamespacedName>,
+    pub(crate) config_maps: Vec<NamespacedName>,
     /// What is worth saying about its rules.
     pub(crate) found: Vec<Diagnostic>,
 }
@@ -84,6 +87,8 @@ pub(crate) fn build(
         services: Vec::new(),
         backends: Vec::new(),
         crosses: false,
+        http_route_filters: Vec::new(),
+        config_maps: Vec::new(),
         found: Vec::new(),
     };
     match &detail.object {
@@ -210,7 +215,7 @@ impl Built {
             .collect();
         let mut found = Diagnostics::default();
         for (index, (spec, rule)) in specs.iter().zip(&rules).enumerate() {
-            self.depend(spec, namespace);
+            self.depend(spec, namespace, resources);
             self.judge(index, spec, rule, detail, &mut found);
         }
         self.found = found.into_sorted();
@@ -260,7 +265,14 @@ impl Built {
     }
 
     /// Notes what a rule refers to, so that it is built again when that changes.
-    fn depend(&mut self, spec: &api::HttpRouteRules, namespace: &Arc<str>) {
+    fn depend(&mut self, spec: &api::HttpRouteRules, namespace: &Arc<str>, resources: &Resources) {
+        let filters = spec.filters.iter().flatten();
+        let references = filters.filter_map(|it| it.extension_ref.as_ref());
+        for name in references.filter_map(|it| route_filter::name(it, namespace)) {
+            self.config_maps
+                .extend(route_filter::config_map(&name, resources));
+            self.http_route_filters.push(name);
+        }
         for it in spec.backend_refs.iter().flatten() {
             self.depend_on(&backend_ref(it, namespace), namespace);
         }
@@ -302,6 +314,9 @@ impl Built {
                 invalid,
             });
         }
+        if let Some(unresolved) = &rule.unresolved {
+            self.verdict.unresolved.push(unresolved.clone());
+        }
         for (place, backend) in rule.backends.iter().enumerate() {
             let field = field.child("backendRefs").index(place);
             if let Err(unresolved) = &backend.target {
@@ -334,6 +349,7 @@ impl Built {
         }
         if rule.backends.iter().all(|it| it.weight == 0)
             && rule.filters.redirect.is_none()
+            && rule.filters.respond.is_none()
             && rule.invalid.is_none()
         {
             let message = "the rule has no backendRefs with a weight over 0, so it answers 500";

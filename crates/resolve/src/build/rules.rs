@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weir_plan::{HeaderChanges, NamespacedName, RouteMatch};
 
 use super::backends::{self, BackendRef, Referring, Target, Unresolved};
-use super::filters::{self, Filters};
+use super::filters::{self, Filters, Refusal};
 use super::matches;
 use crate::Context;
 use crate::resources::Resources;
@@ -22,6 +22,8 @@ pub(crate) struct Rule {
     pub(crate) backends: Vec<RuleBackend>,
     /// Why it is left out (no matches) or answers 500.
     pub(crate) invalid: Option<Invalid>,
+    /// The filter that leads nowhere, which is then why.
+    pub(crate) unresolved: Option<Unresolved>,
 }
 
 /// A backendRef as it is to be served.
@@ -80,6 +82,7 @@ impl Rule {
             filters: Filters::default(),
             backends: Vec::new(),
             invalid: Some(invalid),
+            unresolved: None,
         }
     }
 }
@@ -110,22 +113,22 @@ pub(crate) fn read(
         Ok(matches) => (matches, None),
         Err(invalid) => (Vec::new(), Some(invalid)),
     };
-    match filters::of_rule(rule.filters.as_deref().unwrap_or_default(), &matches) {
-        Ok(filters) => Rule {
-            matches,
-            filters,
-            backends,
-            invalid,
-        },
-        Err(filter) => {
-            let invalid = Some(invalid.unwrap_or(filter));
-            Rule {
-                matches,
-                filters: Filters::default(),
-                backends,
-                invalid,
-            }
+    let filters = rule.filters.as_deref().unwrap_or_default();
+    let (filters, refused, unresolved) = match filters::of_rule(filters, &matches, from, resources)
+    {
+        Ok(filters) => (filters, None, None),
+        Err(Refusal::Invalid(refused)) => (Filters::default(), Some(refused), None),
+        Err(Refusal::Unresolved(unresolved)) => {
+            let refused = Invalid::value(unresolved.message.clone());
+            (Filters::default(), Some(refused), Some(unresolved))
         }
+    };
+    Rule {
+        matches,
+        filters,
+        backends,
+        invalid: invalid.or(refused),
+        unresolved,
     }
 }
 

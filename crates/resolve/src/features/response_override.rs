@@ -199,18 +199,13 @@ pub(crate) fn lower<'a>(
     // What they refer to comes first in a status message.
     let mut bodies: Vec<Option<ReplacedBody>> = vec![None; overrides.len()];
     for (index, name) in config_maps(overrides, namespace) {
-        let text = match find(&name).map(body_of) {
-            Some(Some(body)) => {
-                bodies[index] = Some(body);
-                continue;
+        match body(&name, find(&name)) {
+            Ok(body) => bodies[index] = Some(body),
+            Err(text) => {
+                let field = format!("responseOverride[{index}].response.body.valueRef");
+                found.add(FEATURE, field, text);
             }
-            None => format!("can't find the referenced configmap {name}"),
-            Some(None) => {
-                format!("can't find the key {BODY_KEY} in the referenced configmap {name}")
-            }
-        };
-        let field = format!("responseOverride[{index}].response.body.valueRef");
-        found.add(FEATURE, field, text);
+        }
     }
     overrides
         .iter()
@@ -420,6 +415,23 @@ fn lower_redirect(redirect: &OverrideRedirect, at: &str, found: &mut Faults) -> 
         port: number("port", "Port", port.map(i64::from), u16::MAX),
         status: number("statusCode", "StatusCode", *status_code, 599)
             .unwrap_or(InternalRedirect::DEFAULT_STATUS),
+    }
+}
+
+/// The body that the ConfigMap `name` holds.
+///
+/// # Errors
+/// It is not there, or holds nothing.
+pub(crate) fn body(
+    name: &NamespacedName,
+    config_map: Option<&ConfigMap>,
+) -> Result<ReplacedBody, String> {
+    match config_map.map(body_of) {
+        Some(Some(body)) => Ok(body),
+        None => Err(format!("can't find the referenced configmap {name}")),
+        Some(None) => Err(format!(
+            "can't find the key {BODY_KEY} in the referenced configmap {name}"
+        )),
     }
 }
 

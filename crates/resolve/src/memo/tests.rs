@@ -19,7 +19,7 @@ struct Edit {
 }
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
-    let edit = (0..15_u8, any::<u8>()).prop_map(|(object, version)| Edit { object, version });
+    let edit = (0..17_u8, any::<u8>()).prop_map(|(object, version)| Edit { object, version });
     proptest::collection::vec(edit, 1..24)
 }
 
@@ -147,6 +147,24 @@ fn apply(world: &mut Resources, Edit { object, version }: Edit) {
             it["spec"]["rules"][0]["matches"] = json!([{"method": {"service": "x"}}]);
             it
         }
+        14 if gone => return drop(world.http_route_filters.remove(&named("filter"))),
+        14 => {
+            let body = if bit(0) {
+                json!({"type": "ValueRef", "valueRef": {"group": "", "kind": "ConfigMap", "name": "page"}})
+            } else {
+                json!({"inline": "here"})
+            };
+            json!({"kind": "HTTPRouteFilter", "metadata": {"name": "filter"}, "spec": if bit(1) {
+                json!({"directResponse": {"statusCode": 403, "body": body}})
+            } else {
+                json!({"urlRewrite": {"hostname": {"type": "Backend"}}})
+            }})
+        }
+        15 if gone => return drop(world.config_maps.remove(&named("page"))),
+        15 => {
+            let data = if bit(0) { json!({"a": "1"}) } else { json!({}) };
+            json!({"kind": "ConfigMap", "metadata": {"name": "page"}, "data": data})
+        }
         _ if gone => return drop(world.tcp_routes.remove(&named("a"))),
         _ => {
             let mut it = route(
@@ -180,9 +198,15 @@ fn http_route(name: &str, bit: &dyn Fn(u8) -> bool, created: Value) -> Value {
     } else {
         json!([])
     };
+    let filters = if bit(1) {
+        json!([{"type": "ExtensionRef", "extensionRef": {
+            "group": "gateway.envoyproxy.io", "kind": "HTTPRouteFilter", "name": "filter"}}])
+    } else {
+        json!([])
+    };
     let mut it = route(
         name,
-        json!([{"matches": matches, "backendRefs": [first, second]}, {"backendRefs": [first]}]),
+        json!([{"matches": matches, "backendRefs": [first, second]}, {"backendRefs": [first], "filters": filters}]),
     );
     it["metadata"]["creationTimestamp"] = created;
     if bit(3) {

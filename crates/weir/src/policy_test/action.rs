@@ -59,7 +59,11 @@ pub(super) fn check(check: &mut Check<'_>, world: &World, seen: &Seen<'_>, expec
             let location = location.map_or_else(String::new, |it| format!(" to {it}"));
             (fits, format!("redirect with {}{location}", to.status))
         }
-        RouteAction::Respond(DirectResponse { status, reason }) => {
+        RouteAction::Respond(DirectResponse {
+            status,
+            reason,
+            content: _,
+        }) => {
             let fits = respond.as_ref().is_some_and(|expected| {
                 let ExpectedResponse {
                     status: wanted,
@@ -91,7 +95,11 @@ fn backends(
                 let localities = clusters.get(name).map_or(&[][..], |it| &it.localities);
                 backends.extend(localities.iter().map(|it| it.endpoints.to_string()));
             }
-            SplitTarget::Invalid(DirectResponse { status, reason }) => {
+            SplitTarget::Invalid(DirectResponse {
+                status,
+                reason,
+                content: _,
+            }) => {
                 backends.push(format!("nowhere ({status}: {reason})"));
             }
         }

@@ -6,6 +6,7 @@ mod grpc;
 mod l4;
 mod matches;
 mod policies;
+mod route_filter;
 
 use serde_json::{Value, json};
 use weir_plan::{Cluster, Plan, RouteAction, RouteRule, SplitTarget};
