@@ -28,6 +28,7 @@ mod rate_limit_global;
 mod rate_limit_local;
 mod reload;
 mod retry;
+mod route_filter;
 mod routing;
 mod routing_type;
 mod seed;
