@@ -51,7 +51,7 @@ pub(crate) struct Exchange {
     pub(crate) status: Option<StatusCode>,
     pub(crate) flags: Flags,
     pub(crate) details: Cow<'static, str>,
-    pub(crate) transport_failure: Option<String>,
+    pub(crate) transport_failure: Option<Box<str>>,
     /// The rule of a limit that refused the request.
     pub(crate) limited_by: Option<RateLimitRuleName>,
     /// `x-ratelimit-*`, for whatever is answered.

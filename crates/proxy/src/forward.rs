@@ -218,7 +218,7 @@ fn no_response(kind: SendErrorKind, retried: bool) -> Rejection {
             "upstream connect error or disconnect/reset before headers. {latest}: {reason}"
         ))
         .flag(flag);
-    rejection.transport_failure = failure;
+    rejection.transport_failure = failure.map(Into::into);
     rejection
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Rejection {
     /// The `response_code_details` of the log.
     pub(crate) details: Cow<'static, str>,
     /// Why no connection to an endpoint could be made.
-    pub(crate) transport_failure: Option<String>,
+    pub(crate) transport_failure: Option<Box<str>>,
     /// The gRPC status, where it does not follow from the status.
     pub(crate) grpc_status: Option<u8>,
     /// Where the client is sent.

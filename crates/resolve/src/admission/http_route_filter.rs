@@ -15,7 +15,7 @@ pub(crate) fn check(spec: &Value) -> Vec<Violation> {
     judge(spec, &SPEC, rules)
 }
 
-const SPEC: Schema = Object(&[
+pub(crate) const SPEC: Schema = Object(&[
     may(
         "urlRewrite",
         Object(&[
@@ -45,7 +45,7 @@ const SPEC: Schema = Object(&[
     may("credentialInjection", CREDENTIAL_INJECTION),
     may(
         "matches",
-        List(&up_to(8, Object(&[may("cookies", List(&COOKIES))]))),
+        List(&up_to(8, Object(&[must("cookies", List(&COOKIES))]))),
     ),
 ]);
 const HOSTNAME: Schema = Object(&[
@@ -125,12 +125,6 @@ fn rules(spec: &At<'_>, found: &mut Vec<Violation>) {
                 found,
             );
         }
-    }
-    for (index, it) in spec.items_of("matches").iter().enumerate() {
-        let message = format!(
-            "Invalid value: 0: spec.matches[{index}] in body should have at least 1 properties"
-        );
-        it.require(it.has("cookies"), &message, found);
     }
 }
 
@@ -234,7 +228,7 @@ mod tests {
             (json!({"matches": [{"cookies": [cookie]}]}), ""),
             (
                 json!({"matches": [{"cookies": [cookie]}, {}]}),
-                "spec.matches[1]: Invalid value: 0: spec.matches[1] in body should have at least 1 properties",
+                "spec.matches[1].cookies: Required value",
             ),
             (
                 json!({"matches": [{"cookies": []}]}),

@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use crate::admission::cel::{self, Rule};
 use crate::admission::schema::Schema;
-use crate::admission::{backend, policy};
+use crate::admission::{backend, http_route_filter, policy};
 use crate::api::POLICY_GROUP;
 use crate::api::backend::BackendSpec;
+use crate::api::http_route_filter::HttpRouteFilterSpec;
 use crate::api::spec::BackendTrafficPolicySpec;
 use structure::Describer;
 
@@ -42,7 +43,8 @@ struct Kind {
     spec: &'static Schema,
     rules: &'static [Rule],
     described: fn() -> schemars::Schema,
-    status: fn() -> Value,
+    /// None: objects of the kind have no status.
+    status: Option<fn() -> Value>,
     columns: fn() -> Value,
     /// The fields of the spec below which nothing may be null.
     never_null: Option<&'static [&'static str]>,
@@ -57,7 +59,7 @@ const KINDS: &[Kind] = &[
         spec: &policy::SPEC,
         rules: cel::POLICY,
         described: || schemars::schema_for!(BackendTrafficPolicySpec),
-        status: status::of_policy,
+        status: Some(status::of_policy),
         columns: || json!([age()]),
         never_null: Some(&["targetRef", "targetRefs", "targetSelectors", "mergeType"]),
     },
@@ -69,7 +71,7 @@ const KINDS: &[Kind] = &[
         spec: &backend::SPEC,
         rules: cel::BACKEND,
         described: || schemars::schema_for!(BackendSpec),
-        status: status::of_backend,
+        status: Some(status::of_backend),
         columns: || {
             json!([
                 {
@@ -80,6 +82,18 @@ const KINDS: &[Kind] = &[
                 age(),
             ])
         },
+        never_null: None,
+    },
+    Kind {
+        kind: "HTTPRouteFilter",
+        plural: "httproutefilters",
+        short: "hrf",
+        description: "What a rule of an HTTPRoute or GRPCRoute does beyond the filters of the Gateway API.",
+        spec: &http_route_filter::SPEC,
+        rules: cel::HTTP_ROUTE_FILTER,
+        described: || schemars::schema_for!(HttpRouteFilterSpec),
+        status: None,
+        columns: || json!([age()]),
         never_null: None,
     },
 ];
@@ -103,7 +117,7 @@ fn definition(kind: &Kind) -> Definition {
     } = kind;
     let describer = Describer::new(described());
     let spec = structure::of(spec, rules, &describer, *never_null);
-    let schema = json!({
+    let mut schema = json!({
         "description": description,
         "type": "object",
         "required": ["spec"],
@@ -112,9 +126,13 @@ fn definition(kind: &Kind) -> Definition {
             "kind": {"type": "string", "description": "The kind."},
             "metadata": {"type": "object"},
             "spec": spec,
-            "status": status(),
         },
     });
+    let mut subresources = json!({});
+    if let Some(status) = status {
+        schema["properties"]["status"] = status();
+        subresources["status"] = json!({});
+    }
     Definition {
         name: format!("{POLICY_GROUP}_{plural}"),
         definition: json!({
@@ -136,7 +154,7 @@ fn definition(kind: &Kind) -> Definition {
                     "name": "v1alpha1",
                     "served": true,
                     "storage": true,
-                    "subresources": {"status": {}},
+                    "subresources": subresources,
                     "additionalPrinterColumns": columns(),
                     "schema": {"openAPIV3Schema": schema},
                 }],

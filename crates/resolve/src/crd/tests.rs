@@ -10,7 +10,7 @@ use super::structure::Describer;
 use super::{KINDS, Kind};
 use crate::admission::cel::Rule;
 use crate::admission::schema::{Field, List, Schema};
-use crate::admission::{Violation, backend, policy};
+use crate::admission::{Violation, backend, http_route_filter, policy};
 
 #[test]
 fn the_tables_and_the_types_have_the_same_fields_and_each_is_described() {
@@ -80,7 +80,9 @@ fn a_rule_in_cel_says_what_its_function_says() {
             kind, spec, rules, ..
         },
         check,
-    ) in KINDS.iter().zip([policy::check, backend::check])
+    ) in KINDS
+        .iter()
+        .zip([policy::check, backend::check, http_route_filter::check])
     {
         let compiled: Vec<(&Rule, Program)> = rules
             .iter()

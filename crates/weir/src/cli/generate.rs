@@ -25,7 +25,7 @@ pub(crate) struct ReferenceArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// The CustomResourceDefinitions of BackendTrafficPolicy and Backend, as YAML.
+/// The CustomResourceDefinitions of BackendTrafficPolicy, Backend and HTTPRouteFilter, as YAML.
 #[derive(Debug, Args)]
 pub(crate) struct CrdsArgs {
     /// The folder to write a file for each kind to; it is made where it is missing. Default: standard output.

@@ -67,7 +67,7 @@ fn the_committed_definitions_are_fresh() {
         );
         printed.push(text);
     }
-    assert_eq!(files.len(), 2);
+    assert_eq!(files.len(), 3);
     let both = String::from_utf8(output(&["generate", "crds"]).stdout).expect("weir prints UTF-8");
     assert!(
         printed.iter().all(|it| both.contains(it)),

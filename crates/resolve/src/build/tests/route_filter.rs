@@ -1,5 +1,10 @@
 //! HTTPRouteFilters: what comes of them for the rules that refer to them, and those that cannot be served.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "tests read better when they hand over what `json!` makes"
+)]
+
 use serde_json::{Value, json};
 use weir_plan::RouteAction;
 
