@@ -138,11 +138,11 @@ pub struct UrlRewrite {
 pub enum HostRewrite {
     /// It is this one.
     Name(Arc<str>),
-    /// From this header of the request. Without a value there, the client's stays.
+    /// From this header of the request. Without one, or where it is no host name, the client's stays.
     Header(HeaderNameText),
     /// From the endpoint that the request is sent to. Where that has no name of its own, the client's stays.
     Backend,
-    /// From the path as the client sent it, without its query. Where nothing is left of that, the client's stays.
+    /// From the path as the client sent it, without its query. Where that makes no host name, the client's stays.
     PathRegex(RegexRewrite),
 }
 

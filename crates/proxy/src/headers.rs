@@ -124,7 +124,7 @@ fn target_len(head: &Parts) -> usize {
 }
 
 /// A host name or address, perhaps with a port; no user name.
-fn is_authority(text: &str) -> bool {
+pub(crate) fn is_authority(text: &str) -> bool {
     let port_begins = match text.rfind(']') {
         Some(bracket) => bracket + 1,
         None => text.find(':').unwrap_or(text.len()),

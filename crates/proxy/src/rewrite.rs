@@ -15,6 +15,7 @@ use weir_plan::{
     Redirect, RegexRewrite, RouteAction, UrlRewrite,
 };
 
+use crate::headers;
 use crate::pattern::Patterns;
 
 /// The compiled expressions of a rule's rewrite.
@@ -93,7 +94,12 @@ pub(crate) fn url(
         let target = with_query(&path, head.uri.query());
         head.uri = Uri::from(PathAndQuery::try_from(target).ok()?);
     }
-    if let Some(host) = host.filter(|it| !it.is_empty()) {
+    // What a client says may be anything.
+    let is_host = |it: &HeaderValue| {
+        let text = it.to_str();
+        text.is_ok_and(|text| !text.is_empty() && headers::is_authority(text))
+    };
+    if let Some(host) = host.filter(is_host) {
         set_host(&mut head.headers, host, *append_forwarded_host);
     }
     Some(())

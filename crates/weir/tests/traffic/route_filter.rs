@@ -222,6 +222,8 @@ fn host_names_come_from_headers_endpoints_and_paths() {
             Some("outer.example"),
         ),
         ("/header", &[("x-host", "")], "outer.example", None),
+        ("/header", &[("x-host", "no host")], "outer.example", None),
+        ("/path", &[], "outer.example", None),
         ("/header", &[], "outer.example", None),
         ("/backend", &[], "inner.example", Some("outer.example")),
         (
