@@ -45,7 +45,16 @@ pub(crate) struct AttachedPolicy {
     pub(crate) created: Option<Timestamp>,
     pub(crate) merge_type: Option<MergeType>,
     /// In the order of the policy's targets.
-    pub(crate) targets: Vec<(AttachmentPoint, Outcome)>,
+    pub(crate) targets: Arc<[Target]>,
+    /// What became of each of them.
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+impl AttachedPolicy {
+    /// The targets that there are, each with what became of it.
+    pub(crate) fn reached(&self) -> impl Iterator<Item = (&Target, Outcome)> {
+        self.targets.iter().zip(self.outcomes.iter().copied())
+    }
 }
 
 /// What became of a target.
@@ -96,7 +105,7 @@ pub(crate) struct AttachMemo {
 /// Where the references of one policy lead. It is kept alive, so that no other can get its address.
 #[derive(Debug)]
 struct Named {
-    targets: Vec<Target>,
+    targets: Arc<[Target]>,
     findings: Vec<Finding>,
     used: u64,
     _policy: Arc<BackendTrafficPolicy>,
@@ -117,7 +126,7 @@ impl AttachMemo {
             };
             let (targets, findings) = places.resolve(targeting);
             Named {
-                targets,
+                targets: targets.into(),
                 findings,
                 used: 0,
                 _policy: Arc::clone(policy),
@@ -169,18 +178,15 @@ pub(crate) fn index(
             created: created(&policy.metadata),
             merge_type: policy.merge_type(),
             name,
-            targets: Vec::new(),
+            targets: Arc::clone(targets),
+            outcomes: Vec::new(),
         });
         let outcomes: Vec<Outcome> = targets
             .iter()
             .map(|target| claims.claim(id, target))
             .collect();
         report(&policies, id, targets, &outcomes, found);
-        policies[id].targets = targets
-            .iter()
-            .map(|it| it.point.clone())
-            .zip(outcomes)
-            .collect();
+        policies[id].outcomes = outcomes;
     }
     let protections = protection::index(resources, &places, topology, context, found);
     let call = memo.call;

@@ -227,9 +227,9 @@ fn key(EffectiveRule { rule, listener, .. }: &EffectiveRule) -> Key<'_> {
 }
 
 /// For each thing, whether it is touched.
-type Count<K> = BTreeMap<K, bool>;
+pub(crate) type Count<K> = BTreeMap<K, bool>;
 
-fn touched<K>(count: &Count<K>) -> Touched {
+pub(crate) fn touched<K>(count: &Count<K>) -> Touched {
     Touched {
         touched: count.values().filter(|touched| **touched).count(),
         of: count.len(),

@@ -37,6 +37,8 @@ pub struct EffectivePolicy {
     pub policies: Vec<PolicyRef>,
     /// The settings: a policy's `spec` without its targets and `mergeType`. An empty object where no policy applies.
     pub settings: Value,
+    /// How the first policy is merged into the second, where there are two.
+    pub merge_type: Option<&'static str>,
     /// For each leaf of `settings`, the policy that set it.
     pub from: BTreeMap<FieldPath, PolicyRef>,
     /// The policies that target this rule or something above it and do not take effect here, with the reason.
@@ -125,6 +127,26 @@ impl Applications {
             (rule_index < rules).then(|| &self.applied[applied + rule_index * width + at])
         });
         applied.unwrap_or(&self.none)
+    }
+
+    /// Every rule on every listener of its route: the route and the rule by their indices in the topology, the claims on
+    /// the listener, and what applies.
+    pub(crate) fn each(
+        &self,
+    ) -> impl Iterator<Item = (usize, usize, [ChainPart; 3], &Arc<Applied>)> {
+        self.routes.iter().enumerate().flat_map(move |(route, span)| {
+            let RouteSpan {
+                listeners,
+                width,
+                applied,
+                rules,
+            } = *span;
+            let places = (0..rules).flat_map(move |rule| (0..width).map(move |at| (rule, at)));
+            places.map(move |(rule, at)| {
+                let listener = self.listener_claims[self.route_listeners[listeners + at]];
+                (route, rule, listener, &self.applied[applied + rule * width + at])
+            })
+        })
     }
 
     /// What a policy comes to, merged into another where one is given.

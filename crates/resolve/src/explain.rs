@@ -2,6 +2,8 @@
 //!
 //! Statuses keep the reference's texts; where those claim more than is true, this tells what happens.
 
+pub mod policy;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,6 +29,8 @@ pub struct Explanation {
     pub listener: ListenerName,
     /// The policies in force, most specific first.
     pub policies: Vec<PolicyRef>,
+    /// How the first is merged into the second, where there are two.
+    pub merge_type: Option<&'static str>,
     /// Every setting that a policy wrote; all else has its default.
     pub settings: Vec<Setting>,
     /// The policies that are not in force here, and why.
@@ -121,6 +125,7 @@ fn explain(
         policies,
         settings: _,
         from: _,
+        merge_type,
         lost,
         invalid,
     } = &**policy;
@@ -128,6 +133,7 @@ fn explain(
         rule: rule.clone(),
         listener: listener.clone(),
         policies: policies.clone(),
+        merge_type: *merge_type,
         settings: settings(policy),
         lost: lost.clone(),
         invalid: invalid.clone(),
@@ -189,13 +195,17 @@ impl fmt::Display for Explanation {
         let Self {
             rule,
             listener,
-            policies: _,
+            policies,
+            merge_type,
             settings,
             lost,
             invalid,
             route_entries,
         } = self;
         writeln!(f, "{rule} on listener {listener}")?;
+        if let (Some(merge_type), [child, parent]) = (merge_type, policies.as_slice()) {
+            writeln!(f, "  {merge_type} of {child} into {parent}")?;
+        }
         if let Some(invalid) = invalid {
             writeln!(f, "  answers 500: {}", invalid.replace('\n', "\n    "))?;
         }
@@ -401,6 +411,7 @@ mod tests {
                 listener: "http".into(),
             },
             policies: vec![policy("child"), policy("parent")],
+            merge_type: Some("JSONMerge"),
             settings: vec![
                 setting("circuitBreaker.maxConnections", json!(50), "child"),
                 setting("timeout.http.requestTimeout", json!("1s"), "parent"),
@@ -416,6 +427,7 @@ mod tests {
         assert_eq!(
             explanation.to_string(),
             "HTTPRoute/ns/web/rule/0 on listener ns/gw/http\n\
+            \x20 JSONMerge of BackendTrafficPolicy/ns/child into BackendTrafficPolicy/ns/parent\n\
             \x20 circuitBreaker\n\
             \x20   maxConnections: 50    from BackendTrafficPolicy/ns/child\n\
             \x20 timeout\n\

@@ -20,6 +20,7 @@ pub mod features;
 #[cfg(test)]
 mod fixtures;
 pub mod foreign;
+pub mod lint;
 mod lower;
 pub mod memo;
 mod merge;
@@ -107,6 +108,8 @@ pub struct Resolution {
     pub effective: Vec<Arc<EffectiveRule>>,
     /// What is worth saying about the objects, beyond what their statuses say.
     pub diagnostics: Vec<Diagnostic>,
+    /// Where policies sit and what they come to, for explanations and lints.
+    pub(crate) policies: Arc<policies::Policies>,
 }
 
 /// Turns a snapshot of resources into a plan and the status of every object.
@@ -150,5 +153,6 @@ pub fn resolve(resources: &Resources, context: &Context, memo: &mut Memo) -> Res
         statuses,
         effective,
         diagnostics,
+        policies,
     }
 }

@@ -286,6 +286,7 @@ mod tests {
             policies: Vec::new(),
             settings: lowered.merged.settings,
             from: lowered.merged.from,
+            merge_type: None,
             lost: Vec::new(),
             invalid: None,
         };

@@ -1,5 +1,6 @@
 //! `Object`: one object of a kind that the engine reads. How it is read from a document is in [`crate::reader`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -45,6 +46,8 @@ pub struct OtherPolicy {
     pub object: ObjectRef,
     /// Its spec as written: `targetRef`, `targetRefs` and `targetSelectors` are read from it.
     pub spec: Value,
+    /// Its annotations, which may [ignore findings](crate::lint::IGNORE).
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// What came of reading a document: an object, if its kind concerns us, and warnings; or all that is wrong.

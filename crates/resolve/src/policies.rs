@@ -7,17 +7,23 @@ use std::sync::Arc;
 
 use weir_plan::NamespacedName;
 
+use crate::attach::PolicyIndex;
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::effective::{self, Applications, EffectiveMemo};
 use crate::memo::Changes;
 use crate::resources::Resources;
 use crate::status::PolicyAncestorStatus;
+use crate::topology::Topology;
 use crate::topology::attachments::Attachments;
 use crate::{Context, attach, policy_status};
 
 /// What policies come to.
 #[derive(Debug)]
 pub(crate) struct Policies {
+    /// What policies attach to.
+    pub(crate) topology: Topology,
+    /// Where each policy sits.
+    pub(crate) index: PolicyIndex,
     /// What applies to every rule.
     pub(crate) applications: Applications,
     /// The status of every policy.
@@ -77,6 +83,8 @@ fn afresh(
     let applications = effective::of_each(resources, topology, &index, memo, &mut found);
     let statuses = policy_status::report(topology, &index, &applications, context, &mut found);
     Policies {
+        topology: topology.clone(),
+        index,
         applications,
         statuses: Arc::new(statuses),
         found: found.into_sorted(),

@@ -53,12 +53,11 @@ pub(crate) fn report(
     };
     for phase in 0..PHASES {
         for (id, policy) in index.policies.iter().enumerate() {
-            for (point, outcome) in policy
-                .targets
-                .iter()
-                .filter(|(point, _)| self::phase(point) == phase)
+            for (target, outcome) in policy
+                .reached()
+                .filter(|(target, _)| self::phase(&target.point) == phase)
             {
-                report.target(id, point, *outcome);
+                report.target(id, &target.point, outcome);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! From one document to one object: which kinds are read, which fields they have, and what is wrong with it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -227,10 +228,17 @@ impl Reader {
     fn other_policy(mut self) -> Reading {
         self.prepare();
         let spec = self.fields.remove("spec").unwrap_or_default();
+        let annotations = self
+            .fields
+            .get("metadata")
+            .and_then(|it| it.get("annotations"))
+            .and_then(|it| BTreeMap::deserialize(it).ok())
+            .unwrap_or_default();
         let object = self.object.clone();
         self.finish(Some(Object::OtherPolicy(Arc::new(OtherPolicy {
             object,
             spec,
+            annotations,
         }))))
     }
 

@@ -228,24 +228,28 @@ pub(crate) struct CheckArgs {
     pub(crate) output: TextFormat,
 }
 
-/// Say which policy applies to a route: every setting with the policy that set it, and the policies that lost.
+/// Say which policy applies to a route: every setting with the policy that set it, and the policies that lost. Or say
+/// what a policy affects.
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "weir explain [OPTIONS] [ROUTE] PATH...",
+    override_usage = "weir explain [OPTIONS] [ROUTE|POLICY] PATH...",
     after_help = "\
-Exit codes: 0 explained, 1 there is no such route or the request reaches none, 2 could not run.
+Exit codes: 0 explained, 1 there is no such route or policy, or the request reaches no route, 2 could not run.
 
 Examples:
   weir explain ./gateway              every route
   weir explain shop ./gateway         the route `shop`, in whatever namespace
   weir explain team-a/shop ./gateway
+  weir explain btp/team-a/limits ./gateway
+                                      what the policy `limits` affects
   weir explain --request 'GET http://shop.example.com/cart' -H 'x-user: 7' ./gateway"
 )]
 pub(crate) struct ExplainArgs {
-    /// A route (NAME, NAMESPACE/NAME or KIND/NAMESPACE/NAME), then folders and files to read, or `-` for standard
-    /// input. The first is taken as a path where there is such a file or folder.
-    #[arg(required = true, value_name = "ROUTE|PATH")]
-    pub(crate) route_and_paths: Vec<PathBuf>,
+    /// A route (NAME, NAMESPACE/NAME or KIND/NAMESPACE/NAME) or a policy (backendtrafficpolicy/NAMESPACE/NAME, or
+    /// btp/NAME), then folders and files to read, or `-` for standard input. The first is taken as a path where there is
+    /// such a file or folder.
+    #[arg(required = true, value_name = "NAME|PATH")]
+    pub(crate) subject_and_paths: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) reading: ReadingArgs,
     /// Explain the rule that this request would reach, such as 'GET http://shop.example.com/cart'. Its port is the

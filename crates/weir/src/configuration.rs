@@ -62,7 +62,7 @@ impl Configuration {
             resolution,
             endpoints: _,
         } = self;
-        let mut found = findings::collect(loaded, &resolution.diagnostics, &resolution.statuses);
+        let mut found = findings::collect(loaded, resolution);
         found.extend(overrides::findings(overrides, &loaded.resources));
         found.extend(nothing_served(&loaded.resources, &resolution.statuses));
         found

@@ -10,7 +10,8 @@ use weir_provider::{Loaded, Location};
 use weir_proxy::ListenError;
 use weir_resolve::api::{GATEWAY_GROUP, POLICY_GROUP};
 use weir_resolve::status::{Condition, ConditionStatus, GatewayStatus};
-use weir_resolve::{Diagnostic, FieldPath, ObjectRef, Resources, Severity, Statuses};
+use weir_resolve::lint::{self, Ignored};
+use weir_resolve::{FieldPath, ObjectRef, Resolution, Resources, Severity, Statuses};
 
 /// One thing that is wrong, or worth saying. Sorted by place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -71,15 +72,18 @@ pub(crate) fn count<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> (usi
         })
 }
 
-/// All that is wrong in files and in what follows from them, sorted by place. What the engine finds
-/// wrong it says with the field; the conditions that sum it up are left out.
-pub(crate) fn collect(
-    loaded: &Loaded,
-    diagnostics: &[Diagnostic],
-    statuses: &Statuses,
-) -> Vec<Finding> {
+/// All that is wrong in files and in what follows from them, and what is questionable, sorted by place; without the
+/// warnings that objects ignore. What the engine finds wrong it says with the field; the conditions that sum it up are
+/// left out.
+pub(crate) fn collect(loaded: &Loaded, resolution: &Resolution) -> Vec<Finding> {
+    let Resolution {
+        statuses,
+        diagnostics,
+        ..
+    } = resolution;
     let mut found: Vec<Finding> = loaded.findings.iter().map(of_file).collect();
-    found.extend(diagnostics.iter().map(|it| {
+    let lints = lint::lint(&loaded.resources, resolution);
+    found.extend(diagnostics.iter().chain(&lints).map(|it| {
         located(
             loaded,
             &it.object,
@@ -114,6 +118,11 @@ pub(crate) fn collect(
             &condition.message,
         ));
     }
+    let ignored = Ignored::by(&loaded.resources);
+    found.retain(|it| {
+        let ignores = |object| ignored.contains(object, &it.id);
+        it.severity == Severity::Error || !it.object.as_ref().is_some_and(ignores)
+    });
     found.sort();
     found.dedup();
     found
@@ -292,14 +301,13 @@ fn add<'a>(
     }
 }
 
-/// How bad a condition is, if it is. `Overridden` and `Merged` are how policies are meant to work; for what
+/// How bad a condition is, if it is. `Overridden` and `Merged` are how policies are meant to work; for what `Warning`,
 /// `PartiallyInvalid` and `weir.dev/PartiallyEnforced` sum up, the engine has a finding for each field.
 fn badness(condition: &Condition) -> Option<Severity> {
     let holds = condition.status == ConditionStatus::True;
     match condition.r#type.as_str() {
         "Accepted" | "Programmed" | "ResolvedRefs" if !holds => Some(Severity::Error),
         "Conflicted" if holds => Some(Severity::Error),
-        "Warning" if holds => Some(Severity::Warning),
         _ => None,
     }
 }
@@ -398,7 +406,7 @@ mod tests {
             ("Conflicted", True, Some(Severity::Error)),
             ("Overridden", True, None),
             ("Merged", True, None),
-            ("Warning", True, Some(Severity::Warning)),
+            ("Warning", True, None),
             ("weir.dev/PartiallyEnforced", True, None),
         ];
         for (r#type, status, expected) in cases {

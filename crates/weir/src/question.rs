@@ -1,12 +1,14 @@
-//! What somebody asks to be explained: all routes, one, or the rule that a request reaches; and the answer.
+//! What somebody asks to be explained: all routes, one, the rule that a request reaches, or a policy; and the answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use anyhow::Result;
 use serde::Serialize;
+use weir_plan::NamespacedName;
 use weir_proxy::Router;
 use weir_resolve::EffectiveRule;
+use weir_resolve::explain::policy::{self, PolicyExplanation};
 use weir_resolve::explain::{self, Explanation};
 
 use crate::asked_request::{self, Reach};
@@ -19,6 +21,8 @@ pub(crate) enum Question {
     All,
     /// A route, as `name`, `namespace/name` or `kind/namespace/name`, or one rule of it by the rule's full name.
     Route(String),
+    /// A policy, as `name` or `namespace/name`.
+    Policy(String),
     /// The rule that a request reaches: a method and URL, and headers as `name: value`.
     Request {
         request: String,
@@ -30,6 +34,7 @@ pub(crate) enum Question {
 #[derive(Debug)]
 pub(crate) enum Answer {
     Explained(Explained),
+    Policies(Policies),
     /// Nothing was found, for this reason.
     Nothing(String),
 }
@@ -41,6 +46,26 @@ pub(crate) struct Explained {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
     pub(crate) rules: Vec<Explanation>,
+}
+
+/// The policies that were asked about: one, or those of a name in all namespaces.
+#[derive(Debug, Serialize)]
+pub(crate) struct Policies {
+    pub(crate) policies: Vec<PolicyExplanation>,
+}
+
+impl Question {
+    /// The question about what goes by this name: a policy where the name begins with the kind of one, as kubectl
+    /// spells it, else a route.
+    pub(crate) fn about(name: &str) -> Self {
+        const KINDS: [&str; 3] = ["backendtrafficpolicy", "backendtrafficpolicies", "btp"];
+        match name.split_once('/') {
+            Some((kind, policy)) if KINDS.contains(&kind.to_lowercase().as_str()) => {
+                Self::Policy(policy.to_owned())
+            }
+            Some(_) | None => Self::Route(name.to_owned()),
+        }
+    }
 }
 
 /// Answers a question. `router` is asked only about requests; `addresses` are where the plan's ports are served.
@@ -60,6 +85,7 @@ pub(crate) fn answer<'a>(
             explain::rules(resolution, |rule| is_named(rule, name)),
             None,
         ),
+        Question::Policy(name) => return Ok(about_policies(name, configuration)),
         Question::Request { request, headers } => {
             match asked_request::reach(request, headers, &resolution.plan, router(), addresses)? {
                 Reach::NoRoute(reason) | Reach::NoListener(reason) => {
@@ -75,10 +101,26 @@ pub(crate) fn answer<'a>(
     Ok(match (rules.is_empty(), question) {
         (false, _) => Answer::Explained(Explained { note, rules }),
         (true, Question::Route(name)) => Answer::Nothing(no_such_route(name, configuration)),
-        (true, Question::All | Question::Request { .. }) => {
+        (true, Question::All | Question::Policy(_) | Question::Request { .. }) => {
             Answer::Nothing("there is no route with a Gateway that carries it".to_owned())
         }
     })
+}
+
+fn about_policies(name: &str, configuration: &Configuration) -> Answer {
+    let resolution = &configuration.resolution;
+    let is_named = |it: &NamespacedName| *it.name == *name || it.to_string() == name;
+    let policies: Vec<PolicyExplanation> = policy::named(resolution, is_named)
+        .into_iter()
+        .filter_map(|it| policy::policy(resolution, it))
+        .collect();
+    if policies.is_empty() {
+        return Answer::Nothing(format!(
+            "there is no BackendTrafficPolicy {name} among the {} that were read",
+            configuration.counts().policies
+        ));
+    }
+    Answer::Policies(Policies { policies })
 }
 
 fn is_named(effective: &EffectiveRule, name: &str) -> bool {

@@ -29,6 +29,17 @@ pub enum MergeType {
     Unsupported(String),
 }
 
+impl MergeType {
+    /// The word for it; none for one that means nothing.
+    pub fn as_str(&self) -> Option<&'static str> {
+        match self {
+            Self::StrategicMerge => Some("StrategicMerge"),
+            Self::JsonMerge => Some("JSONMerge"),
+            Self::Unsupported(_) => None,
+        }
+    }
+}
+
 impl BackendTrafficPolicy {
     /// How the policy merges with a less specific one; none: it replaces it.
     pub fn merge_type(&self) -> Option<MergeType> {

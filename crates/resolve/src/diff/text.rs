@@ -4,11 +4,10 @@
 use std::fmt;
 
 use super::{
-    BlastRadius, Change, ConditionChange, Difference, FieldChange, Place, PolicyChange, Presence,
+    BlastRadius, Change, Difference, FieldChange, Place, PolicyChange, Presence,
     Touched, Verdict, Written,
 };
 use crate::explain;
-use crate::status::ParentReference;
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,7 +82,7 @@ impl fmt::Display for PolicyChange {
         } = self;
         writeln!(f, "{what}: status of {policy}")?;
         for change in conditions {
-            let about = format!("{} of {}", change.condition, change.ancestor_text());
+            let about = format!("{} of {}", change.condition, change.ancestor);
             let line = |it: &Verdict| it.to_string().replace('\n', "\n      ");
             both(f, about, &change.verdict.old, &change.verdict.new, line)?;
         }
@@ -112,24 +111,6 @@ impl Written {
     /// The value on one line.
     pub fn text(&self) -> String {
         explain::value_text(&self.value).into_owned()
-    }
-}
-
-impl ConditionChange {
-    /// The ancestor, as `Kind namespace/name`, with the section where it is one.
-    pub fn ancestor_text(&self) -> String {
-        let ParentReference {
-            group: _,
-            kind,
-            namespace,
-            name,
-            section_name,
-            port: _,
-        } = &self.ancestor;
-        let namespace = namespace.iter().map(|it| format!("{it}/"));
-        let section = section_name.iter().map(|it| format!(" section {it}"));
-        let parts: String = namespace.chain([name.clone()]).chain(section).collect();
-        format!("{kind} {parts}")
     }
 }
 

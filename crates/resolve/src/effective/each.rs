@@ -154,6 +154,7 @@ fn no_policy() -> Arc<Applied> {
         policies: Vec::new(),
         settings: Value::Object(Map::new()),
         from: BTreeMap::new(),
+        merge_type: None,
         lost: Vec::new(),
         invalid: None,
     };
@@ -303,20 +304,13 @@ impl Work<'_> {
             claims,
             protections: _,
         } = self.index;
-        for (
-            id,
-            AttachedPolicy {
-                merge_type,
-                targets,
-                ..
-            },
-        ) in policies.iter().enumerate()
-        {
-            for (point, _) in targets
-                .iter()
+        for (id, policy) in policies.iter().enumerate() {
+            let AttachedPolicy { merge_type, .. } = policy;
+            for (target, _) in policy
+                .reached()
                 .filter(|(_, outcome)| *outcome == Outcome::Attached)
             {
-                let route = match point {
+                let route = match &target.point {
                     AttachmentPoint::RouteRule { route, rule: _ }
                     | AttachmentPoint::Route(route) => Some(*route),
                     AttachmentPoint::ListenerSetListener { .. }
@@ -458,6 +452,9 @@ fn applied(
         policies: names.clone(),
         settings,
         from,
+        merge_type: parent
+            .and(policy)
+            .and_then(|id| policies[id].merge_type.as_ref()?.as_str()),
         lost,
         invalid: invalid.clone(),
     };

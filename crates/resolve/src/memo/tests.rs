@@ -44,6 +44,7 @@ fn assert_same(kept: &Resolution, fresh: &Resolution, edit: Edit) {
         statuses,
         effective,
         diagnostics,
+        policies: _,
     } = kept;
     // Not `assert_eq!`: what it would print fills screens.
     assert!(*plan == fresh.plan, "plan after {edit:?}");

@@ -5,6 +5,7 @@ pub(crate) mod gateways;
 pub(crate) mod routes;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -58,6 +59,16 @@ pub enum ConditionStatus {
     True,
     False,
     Unknown,
+}
+
+impl fmt::Display for ConditionStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        })
+    }
 }
 
 /// The status of a Gateway.
@@ -120,6 +131,29 @@ pub struct ParentReference {
     pub section_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<i32>,
+}
+
+/// `Kind namespace/name`, with the section where it is one.
+impl fmt::Display for ParentReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            group: _,
+            kind,
+            namespace,
+            name,
+            section_name,
+            port: _,
+        } = self;
+        write!(f, "{kind} ")?;
+        if let Some(namespace) = namespace {
+            write!(f, "{namespace}/")?;
+        }
+        f.write_str(name)?;
+        match section_name {
+            Some(section) => write!(f, " section {section}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Condition {

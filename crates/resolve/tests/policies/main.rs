@@ -9,6 +9,7 @@ mod clusters;
 mod difference;
 mod explanation;
 mod invalid;
+mod lints;
 mod memo;
 mod merging;
 mod statuses;

@@ -147,7 +147,7 @@ struct LostAt<'a> {
     reason: &'a str,
 }
 
-/// The effective policy of a route, or of the rule that a request reaches.
+/// The effective policy of a route, or of the rule that a request reaches; or what a policy affects.
 pub(super) async fn explain(
     State(state): State<AdminState>,
     Query(query): Query<Vec<(String, String)>>,
@@ -161,29 +161,32 @@ pub(super) async fn explain(
             Err(error) => (StatusCode::BAD_REQUEST, format!("{error:#}\n")).into_response(),
             Ok(Answer::Nothing(reason)) => (StatusCode::NOT_FOUND, reason + "\n").into_response(),
             Ok(Answer::Explained(explained)) => json_response(&explained),
+            Ok(Answer::Policies(policies)) => json_response(&policies),
         }
     })
 }
 
 fn asked(query: Vec<(String, String)>) -> Result<Question, String> {
-    let (mut route, mut request, mut headers) = (None, None, Vec::new());
+    let (mut route, mut policy, mut request, mut headers) = (None, None, None, Vec::new());
     for (key, value) in query {
         match key.as_str() {
             "route" => route = Some(value),
+            "policy" => policy = Some(value),
             "request" => request = Some(value),
             "header" => headers.push(value),
             _ => {
                 return Err(format!(
-                    "unknown parameter {key}: expected route, or request and header"
+                    "unknown parameter {key}: expected route, policy, or request and header"
                 ));
             }
         }
     }
-    match (route, request) {
-        (Some(route), None) if headers.is_empty() => Ok(Question::Route(route)),
-        (None, Some(request)) => Ok(Question::Request { request, headers }),
+    match (route, policy, request) {
+        (Some(route), None, None) if headers.is_empty() => Ok(Question::Route(route)),
+        (None, Some(policy), None) if headers.is_empty() => Ok(Question::Policy(policy)),
+        (None, None, Some(request)) => Ok(Question::Request { request, headers }),
         _ => Err(
-            "expected route=NAME, or request=METHOD%20URL and any number of header=NAME:VALUE"
+            "expected route=NAME, policy=NAME, or request=METHOD%20URL and any number of header=NAME:VALUE"
                 .to_owned(),
         ),
     }

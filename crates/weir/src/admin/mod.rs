@@ -57,6 +57,7 @@ The admin API of Weir.
   /api/plan                     what is enforced: listeners, routes, clusters, endpoints
   /api/policies                 the policies, their conditions, and the route rules that they affect
   /api/explain?route=NAME       the effective policy of a route, and where it comes from
+  /api/explain?policy=NAME      what a policy affects
   /api/explain?request=GET%20http://HOST/PATH&header=NAME:VALUE
                                 the same for the rule that a request reaches
 ";

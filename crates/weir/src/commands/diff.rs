@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Serialize;
 use weir_resolve::diff::Difference;
-use weir_resolve::{Severity, Statuses};
+use weir_resolve::Severity;
 
 use crate::cli::{DataFormat, DiffArgs, DiffFormat, ReadingArgs};
 use crate::configuration::Configuration;
@@ -149,8 +149,14 @@ fn read(name: &str, side: &Side, reading: &ReadingArgs) -> Result<Read> {
         }
     };
     // Of files only: what is wrong beyond them (a policy that is invalid or loses to another) is part of the comparison.
-    let mut errors = findings::collect(&configuration.loaded, &[], &Statuses::default());
-    errors.retain(|it| it.severity == Severity::Error);
+    let errors = configuration
+        .loaded
+        .findings
+        .iter()
+        .filter(|it| it.severity == Severity::Error);
+    let mut errors: Vec<Finding> = errors.map(findings::of_file).collect();
+    errors.sort();
+    errors.dedup();
     // What came from a revision is called by that, not by the temporary file that it was read from.
     if let Some((path, name)) = names {
         for location in errors.iter_mut().filter_map(|it| it.location.as_mut()) {

@@ -120,7 +120,7 @@ fn of_policy(
         code(&policy.to_string())
     );
     for change in conditions {
-        let ancestor = code(&change.ancestor_text());
+        let ancestor = code(&change.ancestor.to_string());
         let ConditionChange {
             ancestor: _,
             condition,

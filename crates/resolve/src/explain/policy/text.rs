@@ -1,0 +1,164 @@
+//! The text form of what a policy affects: a tree, cut off where it would fill screens.
+
+use std::fmt;
+
+use super::{
+    BlastRadius, Effect, LimitExplanation, PolicyExplanation, Role, TargetExplanation,
+};
+use crate::diagnostics::FieldPath;
+use crate::diff::Place;
+use crate::status::PolicyAncestorStatus;
+
+/// So many effects, and rules of each, are shown as text; JSON has all.
+const SHOWN: usize = 20;
+
+impl fmt::Display for PolicyExplanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            policy,
+            targets,
+            blast_radius,
+            effects,
+            limits,
+            status,
+        } = self;
+        writeln!(f, "{policy}")?;
+        writeln!(f, "  targets")?;
+        for it in targets.iter().take(SHOWN) {
+            writeln!(f, "    {it}")?;
+        }
+        more(f, targets.len(), "targets", 4)?;
+        let BlastRadius {
+            routes,
+            rules,
+            listeners,
+        } = blast_radius;
+        if effects.is_empty() {
+            writeln!(f, "  affects nothing: no rule is under it")?;
+        } else {
+            writeln!(
+                f,
+                "  affects {} of {} routes under it, {} of {} rules, on {} of {} listeners",
+                routes.touched, routes.of, rules.touched, rules.of, listeners.touched, listeners.of
+            )?;
+        }
+        for effect in effects.iter().take(SHOWN) {
+            write!(f, "{effect}")?;
+        }
+        more(f, effects.len(), "groups of rules", 2)?;
+        if !limits.is_empty() {
+            writeln!(f, "  limits")?;
+        }
+        for it in limits {
+            writeln!(f, "    {it}")?;
+        }
+        if !status.is_empty() {
+            writeln!(f, "  status")?;
+        }
+        for PolicyAncestorStatus {
+            ancestor_ref,
+            controller_name: _,
+            conditions,
+        } in status
+        {
+            writeln!(f, "    {ancestor_ref}")?;
+            for it in conditions {
+                let message = it.message.replace('\n', "\n        ");
+                writeln!(f, "      {} {} ({}): {message}", it.r#type, it.status, it.reason)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for TargetExplanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            field,
+            target,
+            attached: _,
+            reason,
+        } = self;
+        write!(f, "{field}: ")?;
+        match (target, reason) {
+            (Some(target), None) => f.write_str(target),
+            (Some(target), Some(reason)) => write!(f, "{target}: not attached: {reason}"),
+            (None, reason) => f.write_str(reason.as_deref().unwrap_or("not found")),
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            role,
+            invalid,
+            rules,
+        } = self;
+        writeln!(f, "  {role}")?;
+        if let Role::Beneath {
+            policy: _,
+            sets,
+            loses,
+        } = role
+        {
+            for (what, fields) in [("sets", sets), ("loses", loses)] {
+                let fields: Vec<&str> = fields.iter().map(FieldPath::as_str).collect();
+                if !fields.is_empty() {
+                    writeln!(f, "    {what} {}", fields.join(", "))?;
+                }
+            }
+        }
+        if let Some(invalid) = invalid {
+            writeln!(f, "    answers 500: {}", invalid.replace('\n', "\n      "))?;
+        }
+        let mut last = None;
+        for Place { rule, listener } in rules.iter().take(SHOWN) {
+            if last != Some(listener) {
+                writeln!(f, "    {listener}")?;
+                last = Some(listener);
+            }
+            writeln!(f, "      {rule}")?;
+        }
+        more(f, rules.len(), "rules", 6)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => f.write_str("in force as a whole"),
+            Self::MergedInto { policy } => write!(f, "in force, merged into {policy}"),
+            Self::Beneath {
+                policy,
+                sets,
+                loses: _,
+            } if sets.is_empty() => write!(f, "not in force: {policy}, merged into it, replaces all of it"),
+            Self::Beneath { policy, .. } => {
+                write!(f, "in force beneath {policy}, which is merged into it")
+            }
+            Self::Lost { reason } => write!(f, "not in force: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for LimitExplanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            field,
+            limit,
+            buckets,
+            per_value,
+        } = self;
+        let plural = if *buckets == 1 { "" } else { "s" };
+        write!(f, "{field}: {limit}, {buckets} bucket{plural}")?;
+        f.write_str(if *per_value { " for each value" } else { "" })
+    }
+}
+
+fn more(f: &mut fmt::Formatter<'_>, count: usize, of: &str, indent: usize) -> fmt::Result {
+    match count.saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => writeln!(f, "{:indent$}and {more} more {of}; -o json has all", ""),
+    }
+}

@@ -1,0 +1,528 @@
+//! Lints: each finds what it is for, and nothing where that is almost so.
+
+use weir_resolve::lint::{self, Ignored};
+use weir_resolve::{Memo, resolve};
+
+use super::{context, limit, policy, resources};
+
+/// The lints of a world, as `object id field`.
+fn lints(policies: &[String]) -> Vec<String> {
+    let found = linted(policies);
+    let line = |(object, id, field, _): &(String, &'static str, String, String)| {
+        format!("{object} {id} {field}").trim_end().to_owned()
+    };
+    found.iter().map(line).collect()
+}
+
+/// The one lint of a world.
+fn message(policies: &[String]) -> String {
+    let mut found = linted(policies);
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0).3
+}
+
+fn linted(policies: &[String]) -> Vec<(String, &'static str, String, String)> {
+    let resources = resources(&policies.concat());
+    let resolution = resolve(&resources, &context(), &mut Memo::default());
+    let found = lint::lint(&resources, &resolution);
+    found
+        .into_iter()
+        .map(|it| {
+            let object = it.object.name.name.to_string();
+            (object, it.id, it.field.to_string(), it.message)
+        })
+        .collect()
+}
+
+fn gateway(spec: &str) -> String {
+    policy("gateway", "Gateway edge", spec)
+}
+
+fn route(spec: &str) -> String {
+    policy("route", "HTTPRoute one", spec)
+}
+
+#[test]
+fn policies_without_effect() {
+    let target = "spec.targetRefs[0]";
+    let only_listener = |name| limit(name, "Gateway edge#other", 7);
+    for (policies, expected) in [
+        (vec![limit("a", "Gateway edge", 1)], vec![]),
+        // Everything under the Gateway has something more specific.
+        (
+            vec![
+                limit("a", "Gateway edge", 1),
+                limit("b", "HTTPRoute web", 2),
+                limit("c", "HTTPRoute one", 3),
+            ],
+            vec![format!("a policy-without-effect {target}")],
+        ),
+        (
+            vec![
+                limit("a", "HTTPRoute web", 1),
+                limit("b", "HTTPRoute web#pay", 2),
+                limit("c", "HTTPRoute web#rest", 3),
+            ],
+            vec![format!("a policy-without-effect {target}")],
+        ),
+        // One rule is left.
+        (
+            vec![
+                limit("a", "HTTPRoute web", 1),
+                limit("b", "HTTPRoute web#pay", 2),
+            ],
+            vec![],
+        ),
+        // What is merged into it keeps it in force.
+        (
+            vec![
+                gateway("circuitBreaker: {maxConnections: 1}"),
+                limit("web", "HTTPRoute web", 2),
+                route("mergeType: JSONMerge, timeout: {tcp: {connectTimeout: 1s}}"),
+            ],
+            vec![],
+        ),
+        // The listener has policies of routes only where they are.
+        (
+            vec![only_listener("a"), limit("b", "HTTPRoute one", 2)],
+            vec![],
+        ),
+        (
+            vec![only_listener("a"), limit("b", "HTTPRoute web", 2)],
+            vec![format!("a policy-without-effect {target}")],
+        ),
+        // What is not there, or is taken, has findings of its own.
+        (vec![limit("a", "HTTPRoute nowhere", 1)], vec![]),
+    ] {
+        assert_eq!(lints(&policies), expected, "{policies:?}");
+    }
+    let names_nothing = limit("a", "Gateway edge", 1).replace("targetRefs", "other");
+    assert_eq!(
+        message(&[names_nothing]),
+        "the policy has no effect: it names no target; write targetRefs"
+    );
+    assert_eq!(
+        message(&[
+            limit("a", "Gateway edge", 1),
+            limit("b", "HTTPRoute web", 2),
+            limit("c", "HTTPRoute one", 3)
+        ]),
+        "the policy has no effect: every rule under it has a more specific policy (BackendTrafficPolicy/shop/b, \
+         BackendTrafficPolicy/shop/c); remove it, or write a mergeType there"
+    );
+}
+
+#[test]
+fn a_route_that_no_listener_carries() {
+    let route = "
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: lost, namespace: shop}
+spec:
+  parentRefs: [{name: edge, sectionName: nowhere}]
+  rules: [{backendRefs: [{name: backend, port: 80}]}]
+";
+    assert_eq!(
+        message(&[route.to_owned(), limit("a", "HTTPRoute lost", 1)]),
+        "the policy has no effect: no listener carries its routes"
+    );
+}
+
+#[test]
+fn ties() {
+    let aged = |name: &str, created: &str| {
+        limit(name, "Gateway edge", 1).replace(
+            "namespace: shop}",
+            &format!("namespace: shop, creationTimestamp: \"{created}\"}}"),
+        )
+    };
+    let (old, new) = ("2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z");
+    for (policies, expected) in [
+        (vec![aged("a", old), aged("b", new)], vec![]),
+        (
+            vec![aged("a", old), aged("b", old)],
+            vec!["a tie-by-name spec.targetRefs[0]"],
+        ),
+        (
+            vec![limit("a", "Gateway edge", 1), limit("b", "Gateway edge", 1)],
+            vec!["a tie-by-name spec.targetRefs[0]"],
+        ),
+        (vec![limit("a", "Gateway edge", 1), aged("b", new)], vec![]),
+    ] {
+        assert_eq!(lints(&policies), expected, "{policies:?}");
+    }
+    let many: Vec<String> = ["a", "b", "c", "d", "e", "f"]
+        .map(|name| limit(name, "Gateway edge", 1))
+        .into();
+    let text = message(&many);
+    assert!(text.ends_with("shop/d and 2 others, which has the same target and the same age; merge them into one, or give them different targets"), "{text}");
+}
+
+#[test]
+fn overrides_that_change_nothing() {
+    let whole = "route override-changes-nothing spec";
+    let breaker = "circuitBreaker: {maxConnections: 5, maxPendingRequests: 9}";
+    for (above, below, expected) in [
+        (breaker, breaker, vec![whole]),
+        ("circuitBreaker: {maxConnections: 5}", breaker, vec![]),
+        // Written, though it is what applies anyway: the default is nobody's promise.
+        ("", breaker, vec![]),
+        // Merged: as a whole, field by field, and what differs.
+        (
+            breaker,
+            "mergeType: StrategicMerge, circuitBreaker: {maxConnections: 5}",
+            vec![whole],
+        ),
+        (
+            breaker,
+            "mergeType: StrategicMerge, circuitBreaker: {maxConnections: 5, maxPendingRequests: 8}",
+            vec!["route override-changes-nothing spec.circuitBreaker.maxConnections"],
+        ),
+        (
+            breaker,
+            "mergeType: JSONMerge, circuitBreaker: {maxConnections: 5, maxPendingRequests: 9}, timeout: {tcp: \
+             {connectTimeout: 1s}}",
+            vec!["route override-changes-nothing spec.circuitBreaker"],
+        ),
+        (
+            breaker,
+            "mergeType: JSONMerge, circuitBreaker: {maxConnections: null}",
+            vec![],
+        ),
+        // The schema wants it there.
+        (
+            "loadBalancer: {type: ConsistentHash, consistentHash: {type: SourceIP}}",
+            "mergeType: JSONMerge, loadBalancer: {type: ConsistentHash, consistentHash: {type: Cookie, cookie: {name: a}}}",
+            vec![],
+        ),
+        // Rate limits are counted by the policy that they stand in.
+        (
+            "rateLimit: {global: {rules: [{limit: {requests: 1, unit: Second}, shared: true}]}}",
+            "rateLimit: {global: {rules: [{limit: {requests: 1, unit: Second}, shared: true}]}}",
+            vec![],
+        ),
+        (
+            "rateLimit: {local: {rules: [{limit: {requests: 1, unit: Second}}]}}",
+            "rateLimit: {local: {rules: [{limit: {requests: 1, unit: Second}}]}}",
+            vec![whole],
+        ),
+    ] {
+        // A listener's policy, which nothing else hides.
+        let above = policy("gateway", "Gateway edge#http", above);
+        assert_eq!(lints(&[above, route(below)]), expected, "{below}");
+    }
+    // Another policy waits for the place.
+    assert_eq!(
+        lints(&[
+            limit("gateway", "Gateway edge", 5),
+            limit("a", "HTTPRoute one", 5),
+            limit("b", "HTTPRoute one", 6)
+        ]),
+        ["a tie-by-name spec.targetRefs[0]"]
+    );
+}
+
+#[test]
+fn what_all_parents_say_is_left_out_once() {
+    let (same, other) = (
+        "circuitBreaker: {maxConnections: 5}",
+        "circuitBreaker: {maxConnections: 6}",
+    );
+    let child = policy(
+        "child",
+        "HTTPRoute web",
+        "mergeType: JSONMerge, circuitBreaker: {maxConnections: 5, maxPendingRequests: 3}",
+    );
+    for (second, expected) in [
+        (
+            same,
+            &["child override-changes-nothing spec.circuitBreaker.maxConnections"][..],
+        ),
+        (other, &[]),
+    ] {
+        let policies = [
+            policy("first", "Gateway edge#http", same),
+            policy("second", "Gateway edge#other", second),
+            child.clone(),
+        ];
+        assert_eq!(lints(&policies), expected, "{second}");
+    }
+}
+
+#[test]
+fn retries_that_the_request_timeout_cuts_off() {
+    let per_try = "route retries-exceed-timeout spec.retry.perRetry.timeout";
+    for (spec, expected) in [
+        // Three attempts of 5 s, in 15 s.
+        ("retry: {perRetry: {timeout: 5s}}", vec![]),
+        ("retry: {perRetry: {timeout: 5001ms}}", vec![per_try]),
+        (
+            "retry: {numRetries: 3, perRetry: {timeout: 1s}}, timeout: {http: {requestTimeout: 4s}}",
+            vec![],
+        ),
+        (
+            "retry: {numRetries: 4, perRetry: {timeout: 1s}}, timeout: {http: {requestTimeout: 4s}}",
+            vec![per_try],
+        ),
+        (
+            "retry: {perRetry: {timeout: 1h}}, timeout: {http: {requestTimeout: 0s}}",
+            vec![],
+        ),
+        ("retry: {numRetries: 0, perRetry: {timeout: 1h}}", vec![]),
+        ("retry: {numRetries: 5}", vec![]),
+    ] {
+        assert_eq!(lints(&[route(spec)]), expected, "{spec}");
+    }
+    assert_eq!(
+        message(&[route("retry: {perRetry: {timeout: 6s}}")]),
+        "3 attempts of 6s take 18s and the pauses between them, more than the request timeout of 15s, the default: the \
+         last ones are cut off; make fewer or shorter attempts, or raise the request timeout"
+    );
+    // Each field is told to whom it belongs.
+    let split = [
+        gateway("timeout: {http: {requestTimeout: 2s}}"),
+        route("mergeType: JSONMerge, retry: {perRetry: {timeout: 1s}}"),
+    ];
+    let text = message(&split);
+    assert!(
+        text.contains("which BackendTrafficPolicy/shop/gateway sets"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_rules_own_timeouts_count() {
+    let own = |rule: &str| {
+        format!(
+            "
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: own, namespace: shop}}
+spec:
+  parentRefs: [{{name: edge, sectionName: http}}]
+  hostnames: [own.example.com]
+  rules: [{{{rule}, backendRefs: [{{name: backend, port: 80}}]}}]
+"
+        )
+    };
+    let retries = policy("p", "HTTPRoute own", "retry: {perRetry: {timeout: 1s}}");
+    for (rule, expected) in [
+        ("timeouts: {request: 3s}", vec![]),
+        (
+            "timeouts: {request: 2s}",
+            vec!["p retries-exceed-timeout spec.retry.perRetry.timeout"],
+        ),
+        (
+            "retry: {attempts: 1}, timeouts: {request: 2s, backendRequest: 1s}",
+            vec![],
+        ),
+        (
+            "retry: {attempts: 2}, timeouts: {request: 2s, backendRequest: 1s}",
+            vec!["own retries-exceed-timeout spec.rules[0].retry"],
+        ),
+    ] {
+        assert_eq!(lints(&[own(rule), retries.clone()]), expected, "{rule}");
+    }
+}
+
+#[test]
+fn retries_that_multiply() {
+    let many = "route retry-amplification spec.retry.numRetries";
+    for (spec, expected) in [
+        ("retry: {numRetries: 5}", vec![]),
+        ("retry: {numRetries: 6}", vec![many]),
+        (
+            "retry: {numRetries: 6}, circuitBreaker: {retryBudget: {percent: {numerator: 20}}}",
+            vec![],
+        ),
+        ("retry: {}, circuitBreaker: {maxParallelRetries: 1024}", vec![]),
+        (
+            "retry: {}, circuitBreaker: {maxParallelRetries: 1025}",
+            vec!["route retry-amplification spec.circuitBreaker.maxParallelRetries"],
+        ),
+        ("circuitBreaker: {maxParallelRetries: 1025}", vec![]),
+    ] {
+        assert_eq!(lints(&[route(spec)]), expected, "{spec}");
+    }
+}
+
+#[test]
+fn breakers_that_are_never_reached() {
+    let field = |id: &str, name: &str| vec![format!("route {id} spec.circuitBreaker.{name}")];
+    for (spec, expected) in [
+        (
+            "{maxConnections: 10, maxPendingRequests: 5, maxParallelRequests: 15}",
+            vec![],
+        ),
+        (
+            "{maxConnections: 10, maxPendingRequests: 5, maxParallelRequests: 16}",
+            field("limit-unreachable", "maxParallelRequests"),
+        ),
+        // The default is nobody's limit.
+        ("{maxConnections: 10, maxPendingRequests: 5}", vec![]),
+        (
+            "{maxConnections: 10, perEndpoint: {maxConnections: 10}}",
+            vec![],
+        ),
+        (
+            "{maxConnections: 10, perEndpoint: {maxConnections: 11}}",
+            field("limit-unreachable", "perEndpoint.maxConnections"),
+        ),
+        ("{maxPendingRequests: 1}", vec![]),
+        (
+            "{maxPendingRequests: 0}",
+            field("nothing-passes", "maxPendingRequests"),
+        ),
+    ] {
+        let policy = route(&format!("circuitBreaker: {spec}"));
+        assert_eq!(lints(&[policy]), expected, "{spec}");
+    }
+}
+
+#[test]
+fn rate_limits_that_are_never_the_first() {
+    let path = "{path: {value: /a}}";
+    let header = "{path: {value: /a}, headers: [{name: x, value: v}]}";
+    let distinct = "{headers: [{name: user, type: Distinct}]}";
+    let rule = |selector: &str, limit: &str, more: &str| {
+        let (requests, unit) = limit.split_once('/').unwrap();
+        format!(
+            "{{clientSelectors: [{selector}], limit: {{requests: {requests}, unit: {unit}}}{more}}}"
+        )
+    };
+    let plain = |selector, limit| rule(selector, limit, "");
+    for (half, rules, expected) in [
+        // The narrower rule allows more.
+        ("local", [plain(path, "5/Second"), plain(header, "6/Second")], Some(1)),
+        ("local", [plain(header, "6/Second"), plain(path, "5/Second")], Some(0)),
+        ("local", [plain(path, "5/Second"), plain(header, "4/Second")], None),
+        ("local", [plain(path, "5/Second"), plain("{path: {value: /b}}", "6/Second")], None),
+        // Asked first is the lower rate, of those alike the first.
+        ("local", [plain(path, "5/Second"), plain(header, "5/Second")], Some(1)),
+        ("local", [plain(header, "5/Second"), plain(path, "5/Second")], None),
+        // A burst of 50 is more than a bucket of 5 holds.
+        ("local", [plain(path, "5/Second"), plain(header, "50/Minute")], None),
+        ("local", [plain(path, "50/Minute"), plain(header, "5/Second")], None),
+        ("local", [plain(path, "5/Minute"), plain(header, "5/Second")], Some(1)),
+        ("global", [plain(path, "5/Minute"), plain(header, "5/Second")], Some(1)),
+        ("global", [plain(header, "5/Second"), plain(path, "5/Minute")], Some(0)),
+        ("global", [plain(path, "5/Second"), plain(header, "5/Minute")], None),
+        // No month is so many weeks.
+        ("global", [plain(path, "5/Month"), plain(header, "5/Week")], None),
+        ("global", [plain(path, "5/Second"), plain(path, "5/Second")], Some(1)),
+        ("global", [rule(path, "5/Second", ", shadowMode: true"), plain(header, "6/Second")], None),
+        ("global", [plain(path, "5/Second"), rule(header, "6/Second", ", shadowMode: true")], None),
+        ("global", [plain(path, "5/Second"), rule(header, "6/Second", ", shared: true")], None),
+        ("global", [rule(path, "5/Second", ", shared: true"), plain(header, "6/Second")], Some(1)),
+        (
+            "global",
+            [plain(path, "5/Second"), rule(header, "6/Second", ", cost: {request: {from: Number, number: 3}}")],
+            None,
+        ),
+        // A count for each value is narrower.
+        ("global", [plain(distinct, "5/Second"), plain("{headers: [{name: x, value: v}]}", "6/Second")], None),
+        ("global", [plain(distinct, "5/Second"), plain(distinct, "6/Second")], Some(1)),
+    ] {
+        let rules = rules.join(", ");
+        let policy = route(&format!("rateLimit: {{{half}: {{rules: [{rules}]}}}}"));
+        let expected: Vec<String> = expected
+            .map(|index: usize| {
+                format!("route limit-unreachable spec.rateLimit.{half}.rules[{index}]")
+            })
+            .into_iter()
+            .collect();
+        assert_eq!(lints(&[policy]), expected, "{half} {rules}");
+    }
+}
+
+#[test]
+fn a_merged_rule_that_is_never_the_first_is_told_to_its_own_policy() {
+    let rule = |requests| {
+        format!("rateLimit: {{global: {{rules: [{{limit: {{requests: {requests}, unit: Second}}}}]}}}}")
+    };
+    assert_eq!(
+        lints(&[
+            gateway(&rule(5)),
+            route(&format!("mergeType: StrategicMerge, {}", rule(9)))
+        ]),
+        ["route limit-unreachable spec.rateLimit.global.rules[0]"]
+    );
+}
+
+#[test]
+fn deprecated_fields() {
+    let local = "local: {rules: [{limit: {requests: 1, unit: Second}}]}";
+    let cases = [
+        ("compression: [{type: Gzip}]".to_owned(), Some("compression")),
+        ("compression: []".to_owned(), None),
+        ("compressor: [{type: Gzip}]".to_owned(), None),
+        (
+            format!("rateLimit: {{type: Local, {local}}}"),
+            Some("rateLimit.type"),
+        ),
+        (format!("rateLimit: {{{local}}}"), None),
+        (
+            "loadBalancer: {type: ConsistentHash, consistentHash: {type: Header, header: {name: a}}}".to_owned(),
+            Some("loadBalancer.consistentHash.header"),
+        ),
+        (
+            "telemetry: {tracing: {customTags: {a: {type: Literal, literal: {value: b}}}}}".to_owned(),
+            Some("telemetry.tracing.customTags"),
+        ),
+    ];
+    for (spec, expected) in cases {
+        let expected: Vec<String> = expected
+            .map(|field| format!("route deprecated-field spec.{field}"))
+            .into_iter()
+            .collect();
+        assert_eq!(lints(&[route(&spec)]), expected, "{spec}");
+    }
+    let one_target = route("").replace(
+        "targetRefs: [{kind: HTTPRoute, name: one}]",
+        "targetRef: {kind: HTTPRoute, name: one}",
+    );
+    assert_eq!(lints(&[one_target]), ["route deprecated-field spec.targetRef"]);
+}
+
+#[test]
+fn findings_are_ignored_by_annotation() {
+    let ignoring = |ids: &str| {
+        let annotated = format!("namespace: shop, annotations: {{{}: \"{ids}\"}}}}", lint::IGNORE);
+        route("compression: [{type: Gzip}], retry: {numRetries: 9}")
+            .replace("namespace: shop}", &annotated)
+    };
+    for (ids, ignored) in [
+        ("", &[][..]),
+        ("deprecated-field", &["deprecated-field"]),
+        (
+            " deprecated-field ,retry-amplification,",
+            &["deprecated-field", "retry-amplification"],
+        ),
+        ("Deprecated-Field", &[]),
+    ] {
+        let resources = resources(&ignoring(ids));
+        let resolution = resolve(&resources, &context(), &mut Memo::default());
+        let found = lint::lint(&resources, &resolution);
+        let by = Ignored::by(&resources);
+        let told: Vec<&str> = found
+            .iter()
+            .filter(|it| by.contains(&it.object, it.id))
+            .map(|it| it.id)
+            .collect();
+        assert_eq!(told, ignored, "{ids}");
+    }
+    assert_eq!(
+        lints(&[ignoring("deprecated-fields, no-effect, invalid-policy")])
+            .iter()
+            .filter(|it| it.contains("unknown-finding-id"))
+            .count(),
+        3
+    );
+}
+
+#[test]
+fn the_ids_of_warnings_are_sorted() {
+    assert!(lint::WARNINGS.is_sorted());
+}
