@@ -134,19 +134,27 @@ impl Applications {
     pub(crate) fn each(
         &self,
     ) -> impl Iterator<Item = (usize, usize, [ChainPart; 3], &Arc<Applied>)> {
-        self.routes.iter().enumerate().flat_map(move |(route, span)| {
-            let RouteSpan {
-                listeners,
-                width,
-                applied,
-                rules,
-            } = *span;
-            let places = (0..rules).flat_map(move |rule| (0..width).map(move |at| (rule, at)));
-            places.map(move |(rule, at)| {
-                let listener = self.listener_claims[self.route_listeners[listeners + at]];
-                (route, rule, listener, &self.applied[applied + rule * width + at])
+        self.routes
+            .iter()
+            .enumerate()
+            .flat_map(move |(route, span)| {
+                let RouteSpan {
+                    listeners,
+                    width,
+                    applied,
+                    rules,
+                } = *span;
+                let places = (0..rules).flat_map(move |rule| (0..width).map(move |at| (rule, at)));
+                places.map(move |(rule, at)| {
+                    let listener = self.listener_claims[self.route_listeners[listeners + at]];
+                    (
+                        route,
+                        rule,
+                        listener,
+                        &self.applied[applied + rule * width + at],
+                    )
+                })
             })
-        })
     }
 
     /// What a policy comes to, merged into another where one is given.

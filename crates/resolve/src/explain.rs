@@ -3,14 +3,18 @@
 //! Statuses keep the reference's texts; where those claim more than is true, this tells what happens.
 
 pub mod policy;
+mod source;
+mod text;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
-use weir_plan::{ListenerName, NamespacedName, PolicyRef, Route, RouteKind, RouteName, RuleName};
+use weir_plan::{
+    ClusterPolicy, ListenerName, NamespacedName, Plan, PolicyRef, Route, RouteAction, RouteKind,
+    RouteName, RouteRule, RuleName, SplitTarget,
+};
 
 use crate::Resolution;
 use crate::attach::{AttachedPolicy, PolicyId};
@@ -18,6 +22,8 @@ use crate::diagnostics::FieldPath;
 use crate::effective::{EffectivePolicy, EffectiveRule, Lost};
 use crate::precedence::Standing;
 use crate::targeting::AttachmentPoint;
+
+pub use source::{Applying, Source};
 
 /// What applies to one rule on one listener. Its text form is a tree.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,8 +37,8 @@ pub struct Explanation {
     pub policies: Vec<PolicyRef>,
     /// How the first is merged into the second, where there are two.
     pub merge_type: Option<&'static str>,
-    /// Every setting that a policy wrote; all else has its default.
-    pub settings: Vec<Setting>,
+    /// Every setting that a policy or the rule itself wrote, and the defaults of those that apply always.
+    pub settings: Vec<Applying>,
     /// The policies that are not in force here, and why.
     pub lost: Vec<Lost>,
     /// Why the rule answers 500.
@@ -77,14 +83,15 @@ pub fn rules(resolution: &Resolution, wanted: impl Fn(&EffectiveRule) -> bool) -
         .filter(|it| wanted(it))
         .collect();
     rules.sort_by_key(|it| (&it.rule, &it.listener));
-    let mut entries: BTreeMap<(&RuleName, &ListenerName), usize> = rules
+    let mut entries: BTreeMap<(&RuleName, &ListenerName), Entries<'_>> = rules
         .iter()
-        .map(|it| ((&it.rule, &it.listener), 0))
+        .map(|it| ((&it.rule, &it.listener), Entries::default()))
         .collect();
     for listener in &resolution.plan.listeners {
         for route in listener.hosts.iter().flat_map(|host| &host.routes) {
             if let Some(count) = entries.get_mut(&(&route.rule.name, &listener.name)) {
-                *count += 1;
+                count.number += 1;
+                count.rule = Some(&route.rule);
             }
         }
     }
@@ -94,7 +101,17 @@ pub fn rules(resolution: &Resolution, wanted: impl Fn(&EffectiveRule) -> bool) -
             .copied()
             .unwrap_or_default()
     };
-    rules.into_iter().map(|it| explain(it, count(it))).collect()
+    rules
+        .into_iter()
+        .map(|it| explain(it, &count(it), &resolution.plan))
+        .collect()
+}
+
+/// The entries of a listener's route table that a rule has.
+#[derive(Clone, Copy, Default)]
+struct Entries<'a> {
+    number: usize,
+    rule: Option<&'a RouteRule>,
 }
 
 /// What applies to an entry of a listener's route table, which is what a request takes.
@@ -119,7 +136,11 @@ fn explain(
         listener,
         policy,
     }: &EffectiveRule,
-    route_entries: usize,
+    Entries {
+        number: route_entries,
+        rule: in_plan,
+    }: &Entries<'_>,
+    plan: &Plan,
 ) -> Explanation {
     let EffectivePolicy {
         policies,
@@ -134,11 +155,22 @@ fn explain(
         listener: listener.clone(),
         policies: policies.clone(),
         merge_type: *merge_type,
-        settings: settings(policy),
+        settings: source::applying(policy, *in_plan, in_plan.and_then(|it| cluster(it, plan))),
         lost: lost.clone(),
         invalid: invalid.clone(),
-        route_entries,
+        route_entries: *route_entries,
     }
+}
+
+/// What applies to the clusters of a rule, which is the same for all of them.
+fn cluster<'a>(rule: &RouteRule, plan: &'a Plan) -> Option<&'a ClusterPolicy> {
+    let RouteAction::Forward(forward) = &rule.action else {
+        return None;
+    };
+    forward.targets.iter().find_map(|it| match &it.target {
+        SplitTarget::Cluster(name) => plan.clusters.get(name).map(|it| &*it.policy),
+        SplitTarget::Invalid(_) => None,
+    })
 }
 
 /// Every setting that a policy wrote, by field.
@@ -188,93 +220,6 @@ pub fn at<'a>(value: &'a Value, path: &FieldPath) -> Option<&'a Value> {
         }
     }
     follow(value, path.as_str())
-}
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            rule,
-            listener,
-            policies,
-            merge_type,
-            settings,
-            lost,
-            invalid,
-            route_entries,
-        } = self;
-        writeln!(f, "{rule} on listener {listener}")?;
-        if let (Some(merge_type), [child, parent]) = (merge_type, policies.as_slice()) {
-            writeln!(f, "  {merge_type} of {child} into {parent}")?;
-        }
-        if let Some(invalid) = invalid {
-            writeln!(f, "  answers 500: {}", invalid.replace('\n', "\n    "))?;
-        }
-        if settings.is_empty() {
-            writeln!(f, "  no policy sets anything: defaults apply")?;
-        }
-        let width = settings
-            .iter()
-            .map(|it| indent(it) + leaf_text(it).chars().count());
-        let width = width.max().unwrap_or_default();
-        let mut groups: Vec<&str> = Vec::new();
-        for setting in settings {
-            let steps: Vec<&str> = setting.field.as_str().split('.').collect();
-            let (_, above) = steps.split_last().unwrap_or((&"", &[]));
-            let common = above
-                .iter()
-                .zip(&groups)
-                .take_while(|(one, other)| one == other)
-                .count();
-            for (depth, step) in above.iter().enumerate().skip(common) {
-                writeln!(f, "{:indent$}{step}", "", indent = 2 * depth + 2)?;
-            }
-            groups = above.to_vec();
-            let indent = indent(setting);
-            let leaf = leaf_text(setting);
-            writeln!(
-                f,
-                "{:indent$}{leaf:width$}  from {}",
-                "",
-                setting.from,
-                width = width - indent
-            )?;
-        }
-        if settings
-            .iter()
-            .any(|it| it.field.as_str().starts_with("rateLimit."))
-        {
-            let buckets = if *route_entries == 1 {
-                "bucket"
-            } else {
-                "buckets"
-            };
-            writeln!(
-                f,
-                "  each rate limit that is not shared has {route_entries} {buckets}, one for each route entry"
-            )?;
-        }
-        for Lost { policy, reason } in lost {
-            writeln!(f, "  not in force: {policy}: {reason}")?;
-        }
-        Ok(())
-    }
-}
-
-/// How far a setting is indented in the tree.
-fn indent(setting: &Setting) -> usize {
-    2 * setting.field.as_str().matches('.').count() + 2
-}
-
-/// The last step of a setting's path, with its value.
-fn leaf_text(
-    Setting {
-        field,
-        value,
-        from: _,
-    }: &Setting,
-) -> String {
-    let name = field.as_str().rsplit('.').next().unwrap_or_default();
-    format!("{name}: {}", value_text(value))
 }
 
 /// A value on one line: texts without quotes where nothing in them could be mistaken for the end of the line.
@@ -386,56 +331,5 @@ mod tests {
                 "{path}"
             );
         }
-    }
-
-    #[test]
-    fn an_explanation_is_a_tree() {
-        let policy = |name: &str| PolicyRef {
-            kind: "BackendTrafficPolicy".into(),
-            name: NamespacedName::new("ns", name),
-        };
-        let setting = |field: &str, value: Value, from: &str| Setting {
-            field: FieldPath::new(field),
-            value,
-            from: policy(from),
-        };
-        let explanation = Explanation {
-            rule: RuleName {
-                kind: RouteKind::Http,
-                route: NamespacedName::new("ns", "web"),
-                index: 0,
-                rule: None,
-            },
-            listener: ListenerName {
-                gateway: NamespacedName::new("ns", "gw"),
-                listener: "http".into(),
-            },
-            policies: vec![policy("child"), policy("parent")],
-            merge_type: Some("JSONMerge"),
-            settings: vec![
-                setting("circuitBreaker.maxConnections", json!(50), "child"),
-                setting("timeout.http.requestTimeout", json!("1s"), "parent"),
-                setting("timeout.tcp.connectTimeout", json!("2s"), "child"),
-            ],
-            lost: vec![Lost {
-                policy: policy("other"),
-                reason: "older policy won".to_owned(),
-            }],
-            invalid: None,
-            route_entries: 1,
-        };
-        assert_eq!(
-            explanation.to_string(),
-            "HTTPRoute/ns/web/rule/0 on listener ns/gw/http\n\
-            \x20 JSONMerge of BackendTrafficPolicy/ns/child into BackendTrafficPolicy/ns/parent\n\
-            \x20 circuitBreaker\n\
-            \x20   maxConnections: 50    from BackendTrafficPolicy/ns/child\n\
-            \x20 timeout\n\
-            \x20   http\n\
-            \x20     requestTimeout: 1s  from BackendTrafficPolicy/ns/parent\n\
-            \x20   tcp\n\
-            \x20     connectTimeout: 2s  from BackendTrafficPolicy/ns/child\n\
-            \x20 not in force: BackendTrafficPolicy/ns/other: older policy won\n"
-        );
     }
 }

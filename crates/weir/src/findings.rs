@@ -9,8 +9,8 @@ use weir_plan::NamespacedName;
 use weir_provider::{Loaded, Location};
 use weir_proxy::ListenError;
 use weir_resolve::api::{GATEWAY_GROUP, POLICY_GROUP};
-use weir_resolve::status::{Condition, ConditionStatus, GatewayStatus};
 use weir_resolve::lint::{self, Ignored};
+use weir_resolve::status::{Condition, ConditionStatus, GatewayStatus};
 use weir_resolve::{FieldPath, ObjectRef, Resolution, Resources, Severity, Statuses};
 
 /// One thing that is wrong, or worth saying. Sorted by place.

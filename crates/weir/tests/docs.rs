@@ -104,7 +104,8 @@ fn findings(yaml: &str) -> Vec<(String, String)> {
             )
         })
         .collect();
-    found.extend(resolution.diagnostics.iter().map(|it| {
+    let lints = weir_resolve::lint::lint(&loaded.resources, &resolution);
+    found.extend(resolution.diagnostics.iter().chain(&lints).map(|it| {
         (
             it.id.to_owned(),
             format!("{}: {}: {}", it.object, it.field, it.message),

@@ -4,8 +4,8 @@
 use std::fmt;
 
 use super::{
-    BlastRadius, Change, Difference, FieldChange, Place, PolicyChange, Presence,
-    Touched, Verdict, Written,
+    BlastRadius, Change, Difference, FieldChange, Place, PolicyChange, Presence, Touched, Verdict,
+    Written,
 };
 use crate::explain;
 

@@ -163,7 +163,9 @@ fn targets(
     let found = policy.reached().map(|(target, outcome)| {
         let reason = match outcome {
             Outcome::Attached => None,
-            Outcome::Conflicted(winner) => Some(super::lost_to(policies, winner, id.unwrap_or(winner))),
+            Outcome::Conflicted(winner) => {
+                Some(super::lost_to(policies, winner, id.unwrap_or(winner)))
+            }
             Outcome::SectionMissing => Some(super::section_missing(&target.point)),
             Outcome::NotGranted => {
                 Some("no ReferenceGrant in the namespace of its target allows it".to_owned())

@@ -147,7 +147,9 @@ fn demands_no_more(one: &ClientMatch, other: &ClientMatch) -> bool {
         && (methods.is_empty() || *methods == other.methods)
         && (path.is_none() || *path == other.path)
         && (source_cidr.is_none() || *source_cidr == other.source_cidr)
-        && query_params.iter().all(|it| other.query_params.contains(it))
+        && query_params
+            .iter()
+            .all(|it| other.query_params.contains(it))
 }
 
 /// Token buckets are asked from the strictest, those alike in the order written; a request that one refuses does not

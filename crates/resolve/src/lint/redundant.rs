@@ -18,15 +18,18 @@ const ID: &str = "override-changes-nothing";
 pub(super) fn check(policies: &Policies, in_force: &[InForce<'_>], found: &mut Diagnostics) {
     let mut uses: BTreeMap<PolicyId, Uses> = BTreeMap::new();
     for InForce { applied: _, chain } in in_force {
-        let standing = precedence::standing(&policies.index.claims, &policies.index.policies, chain);
+        let standing =
+            precedence::standing(&policies.index.claims, &policies.index.policies, chain);
         let Some(policy) = standing.policy else {
             continue;
         };
         let uses = uses.entry(policy).or_default();
-        let next = without(policies, policy, chain)
-            .filter(|next| is_same(policies, &standing, next));
+        let next =
+            without(policies, policy, chain).filter(|next| is_same(policies, &standing, next));
         match next {
-            Some(next) => uses.same_as.extend(next.policy.into_iter().chain(next.parent)),
+            Some(next) => uses
+                .same_as
+                .extend(next.policy.into_iter().chain(next.parent)),
             None => uses.changes = true,
         }
         match standing.parent {

@@ -70,7 +70,9 @@ fn cut_off(resources: &Resources, resolution: &Resolution, found: &mut Diagnosti
             "{text}, {request}: the last ones are cut off; make fewer or shorter attempts, or raise the request timeout"
         );
         if own.retry {
-            let field = FieldPath::new("spec.rules").index(name.index).child("retry");
+            let field = FieldPath::new("spec.rules")
+                .index(name.index)
+                .child("retry");
             let object = route_ref(name.kind, &name.route);
             found.warning(&object, field, "retries-exceed-timeout", message);
         } else {
@@ -116,9 +118,10 @@ fn own(resources: &Resources, rule: &RuleName) -> Own {
         let rule = rules.get(rule.index)?;
         let retry = rule.retry.is_some();
         // Without retries of the rule's own, its limit for the one attempt is the request's.
-        let request = rule.timeouts.as_ref().is_some_and(|it| {
-            it.request.is_some() || (!retry && it.backend_request.is_some())
-        });
+        let request = rule
+            .timeouts
+            .as_ref()
+            .is_some_and(|it| it.request.is_some() || (!retry && it.backend_request.is_some()));
         Some(Own { retry, request })
     };
     match rule.kind {
@@ -149,13 +152,7 @@ fn amplification(applied: &Applied, found: &mut Diagnostics) {
             "a backend that fails gets {attempts} times its usual load; write fewer than {MANY_RETRIES} retries, or bound \
              them with circuitBreaker.retryBudget"
         );
-        warn_at_setting(
-            &applied.effective,
-            "retry.numRetries",
-            id,
-            message,
-            found,
-        );
+        warn_at_setting(&applied.effective, "retry.numRetries", id, message, found);
     }
     if max_retries > max_parallel_requests {
         let message = format!(

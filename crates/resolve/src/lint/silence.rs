@@ -66,21 +66,43 @@ impl<'a> Ignored<'a> {
         } = resources;
         let mut all = BTreeMap::new();
         let (gateway, policy) = (GATEWAY_GROUP, POLICY_GROUP);
-        add(&mut all, gateway, "GatewayClass", gateway_classes, |it| &it.metadata);
+        add(&mut all, gateway, "GatewayClass", gateway_classes, |it| {
+            &it.metadata
+        });
         add(&mut all, gateway, "Gateway", gateways, |it| &it.metadata);
-        add(&mut all, gateway, "ListenerSet", listener_sets, |it| &it.metadata);
-        add(&mut all, gateway, "HTTPRoute", http_routes, |it| &it.metadata);
-        add(&mut all, gateway, "GRPCRoute", grpc_routes, |it| &it.metadata);
+        add(&mut all, gateway, "ListenerSet", listener_sets, |it| {
+            &it.metadata
+        });
+        add(&mut all, gateway, "HTTPRoute", http_routes, |it| {
+            &it.metadata
+        });
+        add(&mut all, gateway, "GRPCRoute", grpc_routes, |it| {
+            &it.metadata
+        });
         add(&mut all, gateway, "TCPRoute", tcp_routes, |it| &it.metadata);
         add(&mut all, gateway, "TLSRoute", tls_routes, |it| &it.metadata);
         add(&mut all, gateway, "UDPRoute", udp_routes, |it| &it.metadata);
-        add(&mut all, gateway, "ReferenceGrant", reference_grants, |it| &it.metadata);
+        add(
+            &mut all,
+            gateway,
+            "ReferenceGrant",
+            reference_grants,
+            |it| &it.metadata,
+        );
         add(&mut all, "", "Namespace", namespaces, |it| &it.metadata);
         add(&mut all, "", "Service", services, |it| &it.metadata);
-        add(&mut all, DISCOVERY_GROUP, "EndpointSlice", endpoint_slices, |it| &it.metadata);
+        add(
+            &mut all,
+            DISCOVERY_GROUP,
+            "EndpointSlice",
+            endpoint_slices,
+            |it| &it.metadata,
+        );
         add(&mut all, "", "ConfigMap", config_maps, |it| &it.metadata);
         add(&mut all, policy, "Backend", backends, |it| &it.metadata);
-        add(&mut all, policy, "BackendTrafficPolicy", policies, |it| &it.metadata);
+        add(&mut all, policy, "BackendTrafficPolicy", policies, |it| {
+            &it.metadata
+        });
         for (object, policy) in other_policies {
             if let Some(text) = policy.annotations.get(IGNORE) {
                 all.insert(object.clone(), text.as_str());

@@ -337,7 +337,10 @@ fn retries_that_multiply() {
             "retry: {numRetries: 6}, circuitBreaker: {retryBudget: {percent: {numerator: 20}}}",
             vec![],
         ),
-        ("retry: {}, circuitBreaker: {maxParallelRetries: 1024}", vec![]),
+        (
+            "retry: {}, circuitBreaker: {maxParallelRetries: 1024}",
+            vec![],
+        ),
         (
             "retry: {}, circuitBreaker: {maxParallelRetries: 1025}",
             vec!["route retry-amplification spec.circuitBreaker.maxParallelRetries"],
@@ -395,35 +398,140 @@ fn rate_limits_that_are_never_the_first() {
     let plain = |selector, limit| rule(selector, limit, "");
     for (half, rules, expected) in [
         // The narrower rule allows more.
-        ("local", [plain(path, "5/Second"), plain(header, "6/Second")], Some(1)),
-        ("local", [plain(header, "6/Second"), plain(path, "5/Second")], Some(0)),
-        ("local", [plain(path, "5/Second"), plain(header, "4/Second")], None),
-        ("local", [plain(path, "5/Second"), plain("{path: {value: /b}}", "6/Second")], None),
+        (
+            "local",
+            [plain(path, "5/Second"), plain(header, "6/Second")],
+            Some(1),
+        ),
+        (
+            "local",
+            [plain(header, "6/Second"), plain(path, "5/Second")],
+            Some(0),
+        ),
+        (
+            "local",
+            [plain(path, "5/Second"), plain(header, "4/Second")],
+            None,
+        ),
+        (
+            "local",
+            [
+                plain(path, "5/Second"),
+                plain("{path: {value: /b}}", "6/Second"),
+            ],
+            None,
+        ),
         // Asked first is the lower rate, of those alike the first.
-        ("local", [plain(path, "5/Second"), plain(header, "5/Second")], Some(1)),
-        ("local", [plain(header, "5/Second"), plain(path, "5/Second")], None),
+        (
+            "local",
+            [plain(path, "5/Second"), plain(header, "5/Second")],
+            Some(1),
+        ),
+        (
+            "local",
+            [plain(header, "5/Second"), plain(path, "5/Second")],
+            None,
+        ),
         // A burst of 50 is more than a bucket of 5 holds.
-        ("local", [plain(path, "5/Second"), plain(header, "50/Minute")], None),
-        ("local", [plain(path, "50/Minute"), plain(header, "5/Second")], None),
-        ("local", [plain(path, "5/Minute"), plain(header, "5/Second")], Some(1)),
-        ("global", [plain(path, "5/Minute"), plain(header, "5/Second")], Some(1)),
-        ("global", [plain(header, "5/Second"), plain(path, "5/Minute")], Some(0)),
-        ("global", [plain(path, "5/Second"), plain(header, "5/Minute")], None),
-        // No month is so many weeks.
-        ("global", [plain(path, "5/Month"), plain(header, "5/Week")], None),
-        ("global", [plain(path, "5/Second"), plain(path, "5/Second")], Some(1)),
-        ("global", [rule(path, "5/Second", ", shadowMode: true"), plain(header, "6/Second")], None),
-        ("global", [plain(path, "5/Second"), rule(header, "6/Second", ", shadowMode: true")], None),
-        ("global", [plain(path, "5/Second"), rule(header, "6/Second", ", shared: true")], None),
-        ("global", [rule(path, "5/Second", ", shared: true"), plain(header, "6/Second")], Some(1)),
+        (
+            "local",
+            [plain(path, "5/Second"), plain(header, "50/Minute")],
+            None,
+        ),
+        (
+            "local",
+            [plain(path, "50/Minute"), plain(header, "5/Second")],
+            None,
+        ),
+        (
+            "local",
+            [plain(path, "5/Minute"), plain(header, "5/Second")],
+            Some(1),
+        ),
         (
             "global",
-            [plain(path, "5/Second"), rule(header, "6/Second", ", cost: {request: {from: Number, number: 3}}")],
+            [plain(path, "5/Minute"), plain(header, "5/Second")],
+            Some(1),
+        ),
+        (
+            "global",
+            [plain(header, "5/Second"), plain(path, "5/Minute")],
+            Some(0),
+        ),
+        (
+            "global",
+            [plain(path, "5/Second"), plain(header, "5/Minute")],
+            None,
+        ),
+        // No month is so many weeks.
+        (
+            "global",
+            [plain(path, "5/Month"), plain(header, "5/Week")],
+            None,
+        ),
+        (
+            "global",
+            [plain(path, "5/Second"), plain(path, "5/Second")],
+            Some(1),
+        ),
+        (
+            "global",
+            [
+                rule(path, "5/Second", ", shadowMode: true"),
+                plain(header, "6/Second"),
+            ],
+            None,
+        ),
+        (
+            "global",
+            [
+                plain(path, "5/Second"),
+                rule(header, "6/Second", ", shadowMode: true"),
+            ],
+            None,
+        ),
+        (
+            "global",
+            [
+                plain(path, "5/Second"),
+                rule(header, "6/Second", ", shared: true"),
+            ],
+            None,
+        ),
+        (
+            "global",
+            [
+                rule(path, "5/Second", ", shared: true"),
+                plain(header, "6/Second"),
+            ],
+            Some(1),
+        ),
+        (
+            "global",
+            [
+                plain(path, "5/Second"),
+                rule(
+                    header,
+                    "6/Second",
+                    ", cost: {request: {from: Number, number: 3}}",
+                ),
+            ],
             None,
         ),
         // A count for each value is narrower.
-        ("global", [plain(distinct, "5/Second"), plain("{headers: [{name: x, value: v}]}", "6/Second")], None),
-        ("global", [plain(distinct, "5/Second"), plain(distinct, "6/Second")], Some(1)),
+        (
+            "global",
+            [
+                plain(distinct, "5/Second"),
+                plain("{headers: [{name: x, value: v}]}", "6/Second"),
+            ],
+            None,
+        ),
+        (
+            "global",
+            [plain(distinct, "5/Second"), plain(distinct, "6/Second")],
+            Some(1),
+        ),
     ] {
         let rules = rules.join(", ");
         let policy = route(&format!("rateLimit: {{{half}: {{rules: [{rules}]}}}}"));
@@ -440,7 +548,9 @@ fn rate_limits_that_are_never_the_first() {
 #[test]
 fn a_merged_rule_that_is_never_the_first_is_told_to_its_own_policy() {
     let rule = |requests| {
-        format!("rateLimit: {{global: {{rules: [{{limit: {{requests: {requests}, unit: Second}}}}]}}}}")
+        format!(
+            "rateLimit: {{global: {{rules: [{{limit: {{requests: {requests}, unit: Second}}}}]}}}}"
+        )
     };
     assert_eq!(
         lints(&[
@@ -483,13 +593,19 @@ fn deprecated_fields() {
         "targetRefs: [{kind: HTTPRoute, name: one}]",
         "targetRef: {kind: HTTPRoute, name: one}",
     );
-    assert_eq!(lints(&[one_target]), ["route deprecated-field spec.targetRef"]);
+    assert_eq!(
+        lints(&[one_target]),
+        ["route deprecated-field spec.targetRef"]
+    );
 }
 
 #[test]
 fn findings_are_ignored_by_annotation() {
     let ignoring = |ids: &str| {
-        let annotated = format!("namespace: shop, annotations: {{{}: \"{ids}\"}}}}", lint::IGNORE);
+        let annotated = format!(
+            "namespace: shop, annotations: {{{}: \"{ids}\"}}}}",
+            lint::IGNORE
+        );
         route("compression: [{type: Gzip}], retry: {numRetries: 9}")
             .replace("namespace: shop}", &annotated)
     };

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Serialize;
-use weir_resolve::diff::Difference;
 use weir_resolve::Severity;
+use weir_resolve::diff::Difference;
 
 use crate::cli::{DataFormat, DiffArgs, DiffFormat, ReadingArgs};
 use crate::configuration::Configuration;

@@ -165,6 +165,7 @@ fn explain_answers_for_routes_and_requests() {
         by_request.body
     );
     assert_eq!(weir.api("/api/explain?route=nothing").status, 404);
+    assert_eq!(weir.api("/api/explain?policy=nothing").status, 404);
     assert_eq!(weir.api("/api/explain?request=nonsense%20x").status, 400);
     assert_eq!(weir.api("/api/explain?rote=shop").status, 400);
 }

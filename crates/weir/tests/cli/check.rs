@@ -23,6 +23,33 @@ fn findings_and_exit_codes() {
 }
 
 #[test]
+fn what_an_object_ignores() {
+    let annotated = std::fs::read_to_string(format!(
+        "{}/tests/cli/input/warnings/gateway.yaml",
+        env!("CARGO_MANIFEST_DIR")
+    ))
+    .expect("the case can be read");
+    let folder = tempfile::tempdir().expect("a temporary folder can be had");
+    for (ids, warnings) in [
+        ("setting-not-enforced", 0),
+        ("tie-by-name", 1),
+        ("setting-not-enforced, no-such-finding", 1),
+    ] {
+        let ignoring =
+            format!("{{name: compressed, annotations: {{weir.dev/ignore-findings: \"{ids}\"}}}}");
+        let path = folder.path().join("gateway.yaml");
+        std::fs::write(&path, annotated.replace("{name: compressed}", &ignoring))
+            .expect("a file can be written");
+        let check = output(&["check", &path.display().to_string()]);
+        let printed = text(&check);
+        assert!(
+            printed.contains(&format!("ok: 0 errors, {warnings} warning")),
+            "{ids}: {printed}"
+        );
+    }
+}
+
+#[test]
 fn findings_as_json() {
     let check = output(&["check", &format!("{INPUT}/broken"), "-o", "json"]);
     assert_eq!(check.status.code(), Some(1));

@@ -121,3 +121,36 @@ fn as_data() {
         "{text}"
     );
 }
+
+#[test]
+fn a_policy_by_its_name() {
+    let world = [BASE, "examples/seed/4-merging.yaml"];
+    for name in [
+        "btp/global-backendtrafficpolicy",
+        "btp/default/global-backendtrafficpolicy",
+        "BackendTrafficPolicy/default/global-backendtrafficpolicy",
+    ] {
+        let explain = output(&[&["explain", name][..], &world].concat());
+        assert_eq!(explain.status.code(), Some(0), "{name}");
+        golden(
+            "explain-policy.txt",
+            &String::from_utf8(explain.stdout).unwrap(),
+        );
+    }
+    let json = output(
+        &[
+            &["explain", "btp/route-backendtrafficpolicy"][..],
+            &world,
+            &["-o", "json"],
+        ]
+        .concat(),
+    );
+    let json: Value = serde_json::from_slice(&json.stdout).expect("it is JSON");
+    let policy = &json["policies"][0];
+    assert_eq!(policy["effects"][0]["role"], "mergedInto");
+    assert_eq!(policy["blastRadius"]["rules"]["touched"], 1);
+    assert_eq!(policy["limits"][0]["limit"], "5/Minute");
+    let missing = output(&[&["explain", "btp/nothing"][..], &world].concat());
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(!missing.stderr.is_empty());
+}

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use super::{
-    BlastRadius, Effect, LimitExplanation, PolicyExplanation, Role, TargetExplanation,
-};
+use super::{BlastRadius, Effect, LimitExplanation, PolicyExplanation, Role, TargetExplanation};
 use crate::diagnostics::FieldPath;
 use crate::diff::Place;
 use crate::status::PolicyAncestorStatus;
@@ -64,7 +62,11 @@ impl fmt::Display for PolicyExplanation {
             writeln!(f, "    {ancestor_ref}")?;
             for it in conditions {
                 let message = it.message.replace('\n', "\n        ");
-                writeln!(f, "      {} {} ({}): {message}", it.r#type, it.status, it.reason)?;
+                writeln!(
+                    f,
+                    "      {} {} ({}): {message}",
+                    it.r#type, it.status, it.reason
+                )?;
             }
         }
         Ok(())
@@ -133,7 +135,10 @@ impl fmt::Display for Role {
                 policy,
                 sets,
                 loses: _,
-            } if sets.is_empty() => write!(f, "not in force: {policy}, merged into it, replaces all of it"),
+            } if sets.is_empty() => write!(
+                f,
+                "not in force: {policy}, merged into it, replaces all of it"
+            ),
             Self::Beneath { policy, .. } => {
                 write!(f, "in force beneath {policy}, which is merged into it")
             }

@@ -1,0 +1,220 @@
+//! Where each value that applies to a rule came from: a policy, the rule itself, or nobody, so that it is the default.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
+use weir_plan::features::circuit_breaker::{CircuitBreaker, RetryLimit};
+use weir_plan::features::retry::{BackOff, Retry};
+use weir_plan::features::timeout::{ClusterTimeout, RouteTimeout};
+use weir_plan::units::format_duration;
+use weir_plan::{ClusterPolicy, PolicyRef, RouteRule, RuleName};
+
+use super::settings;
+use crate::api::spec::BackendTrafficPolicySpec;
+use crate::diagnostics::FieldPath;
+use crate::effective::EffectivePolicy;
+use crate::features::{Faults, retry, timeout};
+
+/// Who set a value. Serializes as text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// A policy wrote it.
+    Policy(PolicyRef),
+    /// The rule has it itself, in its `timeouts` or `retry`, which come before policies.
+    Rule(RuleName),
+    /// Nobody: it is the default.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Policy(policy) => policy.fmt(f),
+            Self::Rule(rule) => rule.fmt(f),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// One value that applies, and who set it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Applying {
+    /// The field, below `spec`.
+    pub field: FieldPath,
+    /// Its value.
+    pub value: Value,
+    /// Who set it.
+    pub from: Source,
+}
+
+/// Every value that applies to a rule, by field. `rule` and `cluster` are what the plan does with it; without them the
+/// rule is answered by the gateway, and what policies wrote is all there is to say.
+pub(super) fn applying(
+    policy: &EffectivePolicy,
+    rule: Option<&RouteRule>,
+    cluster: Option<&ClusterPolicy>,
+) -> Vec<Applying> {
+    let mut all: Vec<Applying> = settings(policy)
+        .into_iter()
+        .map(|it| Applying {
+            field: it.field,
+            value: it.value,
+            from: Source::Policy(it.from),
+        })
+        .collect();
+    if let (Some(rule), Some(cluster)) = (rule, cluster) {
+        let own = own(policy, rule);
+        all.retain(|it| !own.replaces(&it.field));
+        let Own { request, retry } = own;
+        let own = request.into_iter().chain(retry.into_iter().flatten());
+        all.extend(own.map(|(field, value)| Applying {
+            field: FieldPath::new(field),
+            value,
+            from: Source::Rule(rule.name.clone()),
+        }));
+        for (field, value) in finally(rule, cluster) {
+            let is_set = |it: &Applying| {
+                let rest = it.field.as_str().strip_prefix(field);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+            };
+            if !all.iter().any(is_set) {
+                all.push(Applying {
+                    field: FieldPath::new(field),
+                    value,
+                    from: Source::Default,
+                });
+            }
+        }
+        all.sort_by(|a, b| a.field.cmp(&b.field));
+    }
+    all
+}
+
+type Field = (&'static str, Value);
+
+/// What a rule sets itself.
+struct Own {
+    request: Option<Field>,
+    /// In place of all that a policy says about retries.
+    retry: Option<Vec<Field>>,
+}
+
+impl Own {
+    fn replaces(&self, field: &FieldPath) -> bool {
+        let Self { request, retry } = self;
+        let is = |(name, _): &Field| field.as_str() == *name;
+        request.as_ref().is_some_and(is) || (retry.is_some() && field.as_str().starts_with("retry"))
+    }
+}
+
+/// What a rule sets itself: the values of the plan that its policy does not come to.
+fn own(policy: &EffectivePolicy, rule: &RouteRule) -> Own {
+    let spec = BackendTrafficPolicySpec::deserialize(&policy.settings).unwrap_or_default();
+    let ignored = &mut Faults::default();
+    let (timeout, _) = timeout::lower(spec.timeout.as_ref(), ignored);
+    let retry = retry::lower(spec.retry.as_ref(), ignored);
+    let now = &rule.policy;
+    Own {
+        request: (timeout.request != now.timeout.request).then(|| request_timeout(&now.timeout)),
+        retry: (retry != now.retry).then(|| retries(now.retry.as_ref())),
+    }
+}
+
+/// What applies in the end, where a value applies always.
+fn finally(rule: &RouteRule, cluster: &ClusterPolicy) -> Vec<Field> {
+    let CircuitBreaker {
+        max_connections,
+        max_pending_requests,
+        max_parallel_requests,
+        max_retries,
+        max_requests_per_connection: _,
+        max_connections_per_endpoint: _,
+    } = &cluster.circuit_breaker;
+    let ClusterTimeout {
+        connect,
+        connection_idle,
+        max_connection_duration: _,
+    } = &cluster.timeout;
+    let idle = rule.policy.timeout.stream_idle.unwrap_or_default();
+    let mut all = vec![
+        ("circuitBreaker.maxConnections", json!(max_connections)),
+        (
+            "circuitBreaker.maxPendingRequests",
+            json!(max_pending_requests),
+        ),
+        (
+            "circuitBreaker.maxParallelRequests",
+            json!(max_parallel_requests),
+        ),
+        (
+            "timeout.tcp.connectTimeout",
+            json!(format_duration(*connect)),
+        ),
+        (
+            "timeout.http.connectionIdleTimeout",
+            json!(format_duration(connection_idle.unwrap_or_default())),
+        ),
+        request_timeout(&rule.policy.timeout),
+        (
+            "timeout.http.streamIdleTimeout",
+            json!(format_duration(idle)),
+        ),
+    ];
+    match max_retries {
+        RetryLimit::Count(count) => all.push(("circuitBreaker.maxParallelRetries", json!(count))),
+        RetryLimit::Budget { share: _, floor } => all.push((
+            "circuitBreaker.retryBudget.minRetryConcurrency",
+            json!(floor),
+        )),
+    }
+    if rule.policy.retry.is_some() {
+        all.extend(retries(rule.policy.retry.as_ref()));
+    }
+    all
+}
+
+fn request_timeout(timeout: &RouteTimeout) -> Field {
+    let request = timeout.request.unwrap_or_default();
+    (
+        "timeout.http.requestTimeout",
+        json!(format_duration(request)),
+    )
+}
+
+fn retries(retry: Option<&Retry>) -> Vec<Field> {
+    let Some(Retry {
+        num_retries,
+        triggers,
+        status_codes,
+        per_try_timeout,
+        back_off: BackOff { base, max },
+        num_attempts_per_priority: _,
+    }) = retry
+    else {
+        return vec![("retry.numRetries", json!(0))];
+    };
+    let mut all = vec![
+        ("retry.numRetries", json!(num_retries)),
+        ("retry.retryOn.triggers", json!(triggers)),
+        (
+            "retry.perRetry.backOff.baseInterval",
+            json!(format_duration(*base)),
+        ),
+        (
+            "retry.perRetry.backOff.maxInterval",
+            json!(format_duration(*max)),
+        ),
+    ];
+    let timeout = per_try_timeout.map(|it| ("retry.perRetry.timeout", json!(format_duration(it))));
+    let codes =
+        (!status_codes.is_empty()).then(|| ("retry.retryOn.httpStatusCodes", json!(status_codes)));
+    all.extend(timeout.into_iter().chain(codes));
+    all
+}
