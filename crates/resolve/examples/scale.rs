@@ -1,4 +1,5 @@
-//! How long `resolve` takes for many routes: from an empty memo, and after one edited object.
+//! How long `resolve` takes for many routes: from an empty memo, and after one edited object; and lints and
+//! explanations of what came out.
 //!
 //! `cargo run --release -p weir-resolve --example scale -- 10000 1000` makes 10,000 HTTPRoutes on one Gateway, each with
 //! a host name and a Service of its own, and 1,000 policies on every tenth route; objects are made before the clock
@@ -7,7 +8,8 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use weir_resolve::{Context, Memo, Object, Resources, endpoints, resolve};
+use weir_plan::NamespacedName;
+use weir_resolve::{Context, Memo, Object, Resources, endpoints, explain, lint, resolve};
 
 /// How often each thing is measured; the median is printed.
 const ROUNDS: usize = 11;
@@ -61,6 +63,18 @@ fn main() {
     };
     report("from an empty memo", empty);
     report("endpoints", endpoints);
+    let unedited = world(routes, policies);
+    let resolution = resolve(&unedited, &context, &mut Memo::default());
+    report("lints", time(|| lint::lint(&unedited, &resolution)));
+    let name = NamespacedName::new("shop", "policy-0");
+    report(
+        "explanation of a policy",
+        time(|| explain::policy::policy(&resolution, &name)),
+    );
+    report(
+        "explanation of a route",
+        time(|| explain::rules(&resolution, |it| &*it.rule.route.name == "route-0")),
+    );
     edited("nothing", &|_| route(0, "/"));
     edited("route", &|round| route(round, &format!("/{round}")));
     edited("policy", &|round| policy(0, round + 5000));
@@ -72,6 +86,14 @@ fn report(what: &str, took: Duration) {
     {
         println!("{what:>32} {:8.2} ms", took.as_secs_f64() * 1e3);
     }
+}
+
+fn time<T>(work: impl Fn() -> T) -> Duration {
+    median(|| {
+        let start = Instant::now();
+        let _ = work();
+        start.elapsed()
+    })
 }
 
 fn median(mut measure: impl FnMut() -> Duration) -> Duration {

@@ -78,7 +78,11 @@ pub(crate) fn insert(resources: &mut Resources, document: &Value) {
                 name: NamespacedName::new("ns", document["metadata"]["name"].as_str().unwrap()),
             };
             let spec = document["spec"].take();
-            let policy = Arc::new(OtherPolicy { object, spec });
+            let policy = Arc::new(OtherPolicy {
+                object,
+                spec,
+                annotations: std::collections::BTreeMap::new(),
+            });
             let name = policy.object.clone();
             resources.other_policies.insert(name, policy);
         }

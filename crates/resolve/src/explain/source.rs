@@ -74,27 +74,40 @@ pub(super) fn applying(
         all.retain(|it| !own.replaces(&it.field));
         let Own { request, retry } = own;
         let own = request.into_iter().chain(retry.into_iter().flatten());
-        all.extend(own.map(|(field, value)| Applying {
-            field: FieldPath::new(field),
-            value,
-            from: Source::Rule(rule.name.clone()),
-        }));
+        all.extend(own.flat_map(|it| leaves(it, &Source::Rule(rule.name.clone()))));
         for (field, value) in finally(rule, cluster) {
             let is_set = |it: &Applying| {
                 let rest = it.field.as_str().strip_prefix(field);
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
             };
             if !all.iter().any(is_set) {
-                all.push(Applying {
-                    field: FieldPath::new(field),
-                    value,
-                    from: Source::Default,
-                });
+                all.extend(leaves((field, value), &Source::Default));
             }
         }
         all.sort_by(|a, b| a.field.cmp(&b.field));
     }
     all
+}
+
+/// A value; a list item by item.
+fn leaves((field, value): Field, from: &Source) -> Vec<Applying> {
+    let leaf = |field, value| Applying {
+        field,
+        value,
+        from: from.clone(),
+    };
+    let field = FieldPath::new(field);
+    match value {
+        Value::Array(items) => {
+            let items = items.into_iter().enumerate();
+            items
+                .map(|(index, item)| leaf(field.index(index), item))
+                .collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            vec![leaf(field, value)]
+        }
+    }
 }
 
 type Field = (&'static str, Value);

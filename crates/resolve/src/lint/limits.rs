@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use weir_plan::features::circuit_breaker::CircuitBreaker;
-use weir_plan::features::rate_limit::{ClientMatch, RateLimit, RateLimitRule};
+use weir_plan::features::rate_limit::{ClientMatch, FromMetadata, RateLimit, RateLimitRule};
 use weir_plan::{ClusterPolicy, Plan, Rate, UpstreamProtocol};
 
 use super::{InForce, warn_at_setting};
@@ -123,11 +123,16 @@ fn counts(one: &RateLimitRule, other: &RateLimitRule) -> bool {
         limit: _,
         request_cost,
         response_cost,
+        from_metadata,
         shared,
         shadow,
         headers: _,
     } = one;
+    // What stands in metadata is not known here.
+    let known = |it: &FromMetadata| *it == FromMetadata::NONE;
     !shadow
+        && known(from_metadata)
+        && known(&other.from_metadata)
         && (*shared || !other.shared)
         && *request_cost >= other.request_cost
         && *response_cost >= other.response_cost
@@ -162,5 +167,5 @@ fn counts_before(one: Rate, other: Rate, written_first: bool) -> bool {
 
 /// Windows of one count begin with windows of the other where its unit is a multiple of the other's.
 fn counts_in_windows_of(one: Rate, other: Rate, _written_first: bool) -> bool {
-    one.requests <= other.requests && one.unit.seconds() % other.unit.seconds() == 0
+    one.requests <= other.requests && one.unit.seconds().is_multiple_of(other.unit.seconds())
 }

@@ -62,6 +62,7 @@ impl<'a> Ignored<'a> {
             config_maps,
             backends,
             policies,
+            envoy_proxies,
             other_policies,
         } = resources;
         let mut all = BTreeMap::new();
@@ -101,6 +102,9 @@ impl<'a> Ignored<'a> {
         add(&mut all, "", "ConfigMap", config_maps, |it| &it.metadata);
         add(&mut all, policy, "Backend", backends, |it| &it.metadata);
         add(&mut all, policy, "BackendTrafficPolicy", policies, |it| {
+            &it.metadata
+        });
+        add(&mut all, policy, "EnvoyProxy", envoy_proxies, |it| {
             &it.metadata
         });
         for (object, policy) in other_policies {

@@ -138,10 +138,12 @@ spec:
             format!("retry.numRetries 1 {rule}"),
             format!("retry.perRetry.backOff.baseInterval \"25ms\" {rule}"),
             format!("retry.perRetry.backOff.maxInterval \"250ms\" {rule}"),
-            format!("retry.retryOn.httpStatusCodes [500] {rule}"),
-            format!(
-                "retry.retryOn.triggers [\"connect-failure\",\"refused-stream\",\"retriable-status-codes\",\"cancelled\",\"unavailable\"] {rule}"
-            ),
+            format!("retry.retryOn.httpStatusCodes[0] 500 {rule}"),
+            format!("retry.retryOn.triggers[0] \"connect-failure\" {rule}"),
+            format!("retry.retryOn.triggers[1] \"refused-stream\" {rule}"),
+            format!("retry.retryOn.triggers[2] \"retriable-status-codes\" {rule}"),
+            format!("retry.retryOn.triggers[3] \"cancelled\" {rule}"),
+            format!("retry.retryOn.triggers[4] \"unavailable\" {rule}"),
             "timeout.http.connectionIdleTimeout \"1h\" default".to_owned(),
             format!("timeout.http.requestTimeout \"3s\" {rule}"),
             "timeout.http.streamIdleTimeout \"1h\" default".to_owned(),
