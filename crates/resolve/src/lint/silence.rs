@@ -63,6 +63,7 @@ impl<'a> Ignored<'a> {
             backends,
             policies,
             envoy_proxies,
+            http_route_filters,
             other_policies,
         } = resources;
         let mut all = BTreeMap::new();
@@ -107,6 +108,13 @@ impl<'a> Ignored<'a> {
         add(&mut all, policy, "EnvoyProxy", envoy_proxies, |it| {
             &it.metadata
         });
+        add(
+            &mut all,
+            policy,
+            "HTTPRouteFilter",
+            http_route_filters,
+            |it| &it.metadata,
+        );
         for (object, policy) in other_policies {
             if let Some(text) = policy.annotations.get(IGNORE) {
                 all.insert(object.clone(), text.as_str());
