@@ -30,10 +30,13 @@ fn connections_at_once(name: &str, host: &str) -> usize {
     let gateway = example(name, &backend);
     let wanted = 120;
     let responses = gets(gateway.address_of(8080), host, "/", wanted);
-    // All are in the gateway when those that are not at the backend wait for a connection.
+    // All are in the gateway when those that are not at the backend wait for a connection. Those whose connection is still
+    // being made wait as well, and will be at the backend: the breaker counts their connections already.
     wait_until("all requests are at the backend or wait", || {
         let pending = gateway.metric(&["weir_circuit_breaker_pending_requests"]);
-        gate.waiting() as f64 + pending == wanted as f64
+        let connections = gateway.metric(&["weir_circuit_breaker_connections"]);
+        let waiting = gate.waiting() as f64;
+        waiting + pending == wanted as f64 && waiting == connections
     });
     let at_once = gate.waiting();
     assert_eq!(backend.connections(), at_once);
