@@ -16,6 +16,7 @@ mod response_rules;
 pub(crate) mod schema;
 mod values;
 
+pub(crate) use policy_traffic::GRPC_STATUSES;
 use serde_json::Value;
 
 use crate::diagnostics::FieldPath;

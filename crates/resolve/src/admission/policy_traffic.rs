@@ -151,7 +151,8 @@ pub(super) const ADMISSION_CONTROL: Schema = Object(&[
         ]),
     ),
 ]);
-const GRPC_STATUSES: &[&str] = &[
+/// The statuses of gRPC in the order of their numbers, from 0.
+pub(crate) const GRPC_STATUSES: &[&str] = &[
     "Ok",
     "Cancelled",
     "Unknown",

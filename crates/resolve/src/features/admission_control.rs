@@ -11,6 +11,7 @@ use weir_plan::Percent;
 use weir_plan::features::admission_control::{self as plan, HttpSuccess as HttpSuccessPlan};
 
 use super::Faults;
+use crate::admission::GRPC_STATUSES;
 use crate::api::scalar::DurationText;
 
 /// When requests are refused.
@@ -57,26 +58,6 @@ pub struct GrpcSuccess {
 }
 
 const FEATURE: &str = "AdmissionControl";
-/// The statuses of gRPC in the order of their numbers, from 0.
-const GRPC_STATUSES: [&str; 17] = [
-    "Ok",
-    "Cancelled",
-    "Unknown",
-    "InvalidArgument",
-    "DeadlineExceeded",
-    "NotFound",
-    "AlreadyExists",
-    "PermissionDenied",
-    "ResourceExhausted",
-    "FailedPrecondition",
-    "Aborted",
-    "OutOfRange",
-    "Unimplemented",
-    "Internal",
-    "Unavailable",
-    "DataLoss",
-    "Unauthenticated",
-];
 
 pub(crate) fn lower(
     spec: Option<&AdmissionControl>,
@@ -162,7 +143,7 @@ fn http_success(HttpSuccess { status_codes }: HttpSuccess, found: &mut Faults) -
 fn grpc_success(GrpcSuccess { status_codes }: GrpcSuccess, found: &mut Faults) -> BTreeSet<u8> {
     let mut statuses = BTreeSet::new();
     for (index, name) in status_codes.unwrap_or_default().iter().enumerate() {
-        match (0..).zip(GRPC_STATUSES).find(|(_, it)| it == name) {
+        match (0..).zip(GRPC_STATUSES).find(|(_, it)| **it == name) {
             Some((number, _)) => drop(statuses.insert(number)),
             None => found.add(
                 FEATURE,
