@@ -18,8 +18,9 @@ pub fn support(feature: Feature) -> Support {
         Feature::Retry => Support::Partial("retry.numAttemptsPerPriority"),
         Feature::LoadBalancer => Support::Partial(
             "loadBalancer.type=ConsistentHash loadBalancer.type=BackendUtilization \
-             loadBalancer.type=DynamicModule loadBalancer.slowStart loadBalancer.zoneAware \
-             loadBalancer.endpointOverride",
+             loadBalancer.type=DynamicModule loadBalancer.consistentHash \
+             loadBalancer.backendUtilization loadBalancer.dynamicModule loadBalancer.slowStart \
+             loadBalancer.zoneAware loadBalancer.endpointOverride",
         ),
         Feature::BandwidthLimit
         | Feature::AdmissionControl

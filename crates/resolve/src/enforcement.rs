@@ -1,9 +1,66 @@
-//! Which of the settings that a policy writes are not enforced by the data plane in use.
+//! Which settings are not enforced by the data plane in use: those that a policy writes, and each field of our kinds.
 
 use serde_json::Value;
 use weir_plan::{Feature, Support};
 
+use crate::build::{UNSERVED_BACKENDS, UNSERVED_FILTERS};
 use crate::diagnostics::FieldPath;
+
+/// How far a field is enforced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enforced {
+    /// As specified.
+    Fully,
+    /// With all of its values but these.
+    AllBut(Vec<&'static str>),
+    /// In part: some of the fields below it are not.
+    Partly,
+    /// Not at all.
+    Not,
+}
+
+/// How far a field of one of our kinds is enforced. `path` is below `spec`; items of lists may be written as `[]`.
+pub(crate) fn of_field(kind: &str, path: &str, support: fn(Feature) -> Support) -> Enforced {
+    let plain = path.replace("[]", "");
+    let missing = match kind {
+        "BackendTrafficPolicy" => {
+            let top = plain.split('.').next().unwrap_or_default();
+            match feature(top).map(support) {
+                None | Some(Support::Full) => return Enforced::Fully,
+                Some(Support::No) => return Enforced::Not,
+                Some(Support::Partial(missing)) => missing,
+            }
+        }
+        "Backend" => UNSERVED_BACKENDS,
+        "HTTPRouteFilter" => UNSERVED_FILTERS,
+        _ => "",
+    };
+    let missing: Vec<&'static str> = missing.split_whitespace().collect();
+    let below = |inner: &str, outer: &str| {
+        let rest = inner.strip_prefix(outer);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    if missing
+        .iter()
+        .any(|entry| !entry.contains('=') && below(&plain, entry))
+    {
+        return Enforced::Not;
+    }
+    let values: Vec<&'static str> = missing
+        .iter()
+        .filter_map(|entry| entry.split_once('='))
+        .filter(|(path, _)| *path == plain)
+        .map(|(_, value)| value)
+        .collect();
+    if !values.is_empty() {
+        return Enforced::AllBut(values);
+    }
+    let path = |entry: &'static str| entry.split_once('=').map_or(entry, |(path, _)| path);
+    if missing.iter().any(|entry| below(path(entry), &plain)) {
+        return Enforced::Partly;
+    }
+    Enforced::Fully
+}
 
 /// The settings of a spec that are not enforced, in the order of their paths.
 pub(crate) fn unenforced(spec: &Value, support: fn(Feature) -> Support) -> Vec<FieldPath> {
@@ -70,7 +127,7 @@ fn walk(value: &Value, plain: &str, at: &FieldPath, missing: &[&str], paths: &mu
 }
 
 /// The feature that a field of the spec belongs to; none for targets and `mergeType`.
-fn feature(field: &str) -> Option<Feature> {
+pub(crate) fn feature(field: &str) -> Option<Feature> {
     Some(match field {
         "rateLimit" => Feature::RateLimit,
         "bandwidthLimit" => Feature::BandwidthLimit,
@@ -109,6 +166,46 @@ mod tests {
             }
             "load_balancer" => Support::Partial("loadBalancer.type=Random loadBalancer.slowStart"),
             _ => Support::No,
+        }
+    }
+
+    #[test]
+    fn each_field_says_how_far_it_is_enforced() {
+        for (kind, path, expected) in [
+            ("BackendTrafficPolicy", "timeout.tcp", Enforced::Fully),
+            ("BackendTrafficPolicy", "mergeType", Enforced::Fully),
+            ("BackendTrafficPolicy", "dns.lookupFamily", Enforced::Not),
+            ("BackendTrafficPolicy", "loadBalancer", Enforced::Partly),
+            (
+                "BackendTrafficPolicy",
+                "loadBalancer.type",
+                Enforced::AllBut(vec!["Random"]),
+            ),
+            (
+                "BackendTrafficPolicy",
+                "loadBalancer.slowStart.window",
+                Enforced::Not,
+            ),
+            (
+                "BackendTrafficPolicy",
+                "rateLimit.global.rules[].limit",
+                Enforced::Partly,
+            ),
+            (
+                "BackendTrafficPolicy",
+                "rateLimit.global.rules[].limit.fromMetadata.key",
+                Enforced::Not,
+            ),
+            (
+                "BackendTrafficPolicy",
+                "rateLimit.global.rules[].limit.requests",
+                Enforced::Fully,
+            ),
+            ("Backend", "type", Enforced::AllBut(vec!["DynamicResolver"])),
+            ("Backend", "tls.sni", Enforced::Not),
+            ("Backend", "endpoints[].ip.port", Enforced::Fully),
+        ] {
+            assert_eq!(of_field(kind, path, support), expected, "{kind} {path}");
         }
     }
 

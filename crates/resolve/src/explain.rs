@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 use weir_plan::{
-    ClusterPolicy, ListenerName, NamespacedName, Plan, PolicyRef, Route, RouteAction, RouteKind,
-    RouteName, RouteRule, RuleName, SplitTarget,
+    ListenerName, NamespacedName, PolicyRef, Route, RouteAction, RouteKind, RouteName, RouteRule,
+    RuleName, SplitTarget,
 };
 
 use crate::Resolution;
@@ -103,7 +103,7 @@ pub fn rules(resolution: &Resolution, wanted: impl Fn(&EffectiveRule) -> bool) -
     };
     rules
         .into_iter()
-        .map(|it| explain(it, &count(it), &resolution.plan))
+        .map(|it| explain(it, &count(it)))
         .collect()
 }
 
@@ -140,7 +140,6 @@ fn explain(
         number: route_entries,
         rule: in_plan,
     }: &Entries<'_>,
-    plan: &Plan,
 ) -> Explanation {
     let EffectivePolicy {
         policies,
@@ -155,22 +154,20 @@ fn explain(
         listener: listener.clone(),
         policies: policies.clone(),
         merge_type: *merge_type,
-        settings: source::applying(policy, *in_plan, in_plan.and_then(|it| cluster(it, plan))),
+        settings: source::applying(policy, in_plan.filter(|it| is_forwarded(it))),
         lost: lost.clone(),
         invalid: invalid.clone(),
         route_entries: *route_entries,
     }
 }
 
-/// What applies to the clusters of a rule, which is the same for all of them.
-fn cluster<'a>(rule: &RouteRule, plan: &'a Plan) -> Option<&'a ClusterPolicy> {
+/// Whether requests of a rule get to a backend.
+fn is_forwarded(rule: &RouteRule) -> bool {
     let RouteAction::Forward(forward) = &rule.action else {
-        return None;
+        return false;
     };
-    forward.targets.iter().find_map(|it| match &it.target {
-        SplitTarget::Cluster(name) => plan.clusters.get(name).map(|it| &*it.policy),
-        SplitTarget::Invalid(_) => None,
-    })
+    let mut targets = forward.targets.iter();
+    targets.any(|it| matches!(it.target, SplitTarget::Cluster(_)))
 }
 
 /// Every setting that a policy wrote, by field.

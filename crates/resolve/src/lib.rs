@@ -10,6 +10,7 @@ pub mod api;
 mod attach;
 mod build;
 pub mod crd;
+mod defaults;
 pub mod diagnostics;
 pub mod diff;
 pub mod effective;

@@ -4,80 +4,95 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// A pattern: its text for messages, and the function that does the same.
+/// A pattern: what texts that fit it are, its text for messages, and the function that does the same.
 #[derive(Debug)]
 pub(crate) struct Pattern {
+    pub(crate) is: &'static str,
     pub(crate) regex: &'static str,
     pub(crate) matches: fn(&str) -> bool,
 }
 
 /// A duration of the Gateway API (GEP-2257).
 pub(crate) const DURATION: &Pattern = &Pattern {
+    is: "duration",
     regex: "^([0-9]{1,5}(h|m|s|ms)){1,4}$",
     matches: |text| duration_millis(text).is_some(),
 };
 /// A number of bytes with an optional suffix.
 pub(crate) const BYTE_SIZE: &Pattern = &Pattern {
+    is: "size in bytes",
     regex: "^[1-9]+[0-9]*([EPTGMK]i|[EPTGMk])?$",
     matches: is_byte_size,
 };
 /// A host name, and a DNS subdomain.
 pub(crate) const HOSTNAME: &Pattern = &Pattern {
+    is: "host name",
     regex: r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
     matches: is_hostname,
 };
 /// A host name whose first label may be `*`.
 pub(crate) const WILDCARD_HOSTNAME: &Pattern = &Pattern {
+    is: "host name, whose first label may be `*`",
     regex: r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
     matches: |text| is_hostname(text.strip_prefix("*.").unwrap_or(text)),
 };
 /// A host name that may end with a dot.
 pub(crate) const FQDN: &Pattern = &Pattern {
+    is: "host name",
     regex: r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\.?$",
     matches: |text| is_hostname(text.strip_suffix('.').unwrap_or(text)),
 };
 /// A name of one label, such as a namespace.
 pub(crate) const LABEL: &Pattern = &Pattern {
+    is: "name of one label",
     regex: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
     matches: is_label,
 };
 /// An API group; the core group is empty.
 pub(crate) const GROUP: &Pattern = &Pattern {
+    is: "API group",
     regex: r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
     matches: |text| text.is_empty() || is_hostname(text),
 };
 /// A kind of objects.
 pub(crate) const KIND: &Pattern = &Pattern {
+    is: "kind",
     regex: "^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$",
     matches: is_kind,
 };
 /// A token of HTTP, such as the name of a header.
 pub(crate) const TOKEN: &Pattern = &Pattern {
+    is: "token of HTTP",
     regex: r"^[A-Za-z0-9!#$%&'*+\-.^_\x60|~]+$",
     matches: is_token,
 };
 /// An `:authority`.
 pub(crate) const AUTHORITY: &Pattern = &Pattern {
+    is: "text of one line",
     regex: r"^[^\x00\n\r]*$",
     matches: is_one_line,
 };
 /// A part of a header name.
 pub(crate) const HEADER_PREFIX: &Pattern = &Pattern {
+    is: "text of one line",
     regex: r"^[^\r\n\x00]*$",
     matches: is_one_line,
 };
 /// A module of the reference's data plane.
 pub(crate) const MODULE: &Pattern = &Pattern {
+    is: "name of lower-case letters, digits, dots and hyphens",
     regex: "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
     matches: is_module,
 };
 /// A set of well-known certificate authorities.
 pub(crate) const CA_SET: &Pattern = &Pattern {
+    is: "`System`, or a name with a domain in front",
     regex: r"^(System|([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]))$",
     matches: is_ca_set,
 };
 /// An IP address, roughly. Whether it is one after all is for the engine to say: what the reference admits is admitted.
 pub(crate) const ADDRESS: &Pattern = &Pattern {
+    is: "IP address",
     regex: ADDRESS_REGEX,
     matches: |text| ADDRESSES.is_match(text),
 };
@@ -238,7 +253,12 @@ mod tests {
             CA_SET,
             ADDRESS,
         ];
-        for Pattern { regex, matches } in patterns {
+        for Pattern {
+            is: _,
+            regex,
+            matches,
+        } in patterns
+        {
             let regex = regex::Regex::new(regex).unwrap();
             for text in texts {
                 assert_eq!(matches(text), regex.is_match(text), "{text:?} and {regex}");

@@ -327,7 +327,11 @@ impl Check {
         if length < least {
             self.refuse(at, &value(), format_args!("be at least {least} chars long"));
         }
-        if let Some(Pattern { regex, matches }) = pattern
+        if let Some(Pattern {
+            is: _,
+            regex,
+            matches,
+        }) = pattern
             && !matches(text)
         {
             self.refuse(at, &value(), format_args!("match '{regex}'"));

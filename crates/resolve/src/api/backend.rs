@@ -3,7 +3,6 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Endpoints outside Kubernetes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,7 +18,7 @@ pub struct Backend {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendSpec {
-    /// `Endpoints` (the default) or `DynamicResolver`.
+    /// `Endpoints` (default), or `DynamicResolver`: the host that a request names is resolved.
     pub r#type: Option<String>,
     /// The endpoints, 1 to 256; names are not mixed with addresses.
     #[serde(default)]
@@ -27,10 +26,10 @@ pub struct BackendSpec {
     /// What they speak beyond HTTP/1.1: `gateway.envoyproxy.io/h2c`, `.../ws`, `.../wss`.
     #[serde(default)]
     pub app_protocols: Vec<String>,
-    /// Whether it only stands in when the primary backends fail.
+    /// Whether it only stands in when the primary backends fail; default false.
     pub fallback: Option<bool>,
-    /// TLS towards the endpoints, as written.
-    pub tls: Option<Value>,
+    /// TLS towards the endpoints. Unset: none, unless a BackendTLSPolicy asks for it.
+    pub tls: Option<BackendTls>,
 }
 
 /// One endpoint: exactly one of `fqdn`, `ip` and `unix`.
@@ -72,4 +71,68 @@ pub struct IpEndpoint {
 pub struct UnixEndpoint {
     /// Its path, 108 bytes at most.
     pub path: String,
+}
+
+/// TLS towards endpoints. One of `caCertificateRefs`, `wellKnownCACertificates` and `insecureSkipVerify` says whom to
+/// trust, unless a BackendTLSPolicy does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendTls {
+    /// ConfigMaps or Secrets of the same namespace, whose key `ca.crt` has the authorities that are trusted.
+    #[serde(rename = "caCertificateRefs")]
+    pub ca_certificate_refs: Option<Vec<CaCertificateRef>>,
+    /// `System`: the authorities that the system trusts.
+    #[serde(rename = "wellKnownCACertificates")]
+    pub well_known_ca_certificates: Option<String>,
+    /// Whether any certificate will do; default false.
+    pub insecure_skip_verify: Option<bool>,
+    /// The name that endpoints are asked for. Default: the request's host.
+    pub sni: Option<String>,
+    /// Whether that name is the endpoint's own `hostname`; default false.
+    #[serde(rename = "autoSNIFromEndpointHostname")]
+    pub auto_sni_from_endpoint_hostname: Option<bool>,
+    /// The Secret of the same namespace with the certificate that is shown to endpoints. Unset: the gateway's own.
+    pub client_certificate_ref: Option<ClientCertificateRef>,
+    /// The oldest version of TLS; `Auto` leaves it to the data plane. Default 1.2.
+    pub min_version: Option<String>,
+    /// The newest version of TLS; `Auto` leaves it to the data plane. Default 1.3.
+    pub max_version: Option<String>,
+    /// The cipher suites up to TLS 1.2, in order of preference. Unset: the data plane's.
+    pub ciphers: Option<Vec<String>>,
+    /// The curves of key exchanges, in order of preference. Unset: the data plane's.
+    pub ecdh_curves: Option<Vec<String>>,
+    /// The algorithms of signatures that are taken. Unset: the data plane's.
+    pub signature_algorithms: Option<Vec<String>>,
+    /// The protocols that are offered (ALPN); empty: none. Unset: what the backend's protocol asks for.
+    pub alpn_protocols: Option<Vec<String>>,
+    /// Fingerprints of clients. They mean nothing towards a backend.
+    pub fingerprints: Option<Vec<String>>,
+}
+
+/// Where authorities are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CaCertificateRef {
+    /// The group of its kind; empty: the core group.
+    #[serde(default)]
+    pub group: String,
+    /// `ConfigMap` or `Secret`.
+    #[serde(default)]
+    pub kind: String,
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// Where a certificate and its key are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClientCertificateRef {
+    /// The group of its kind. Default: the core group.
+    pub group: Option<String>,
+    /// `Secret`, the default.
+    pub kind: Option<String>,
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// Its namespace, which must be the Backend's. Default: that one.
+    pub namespace: Option<String>,
 }

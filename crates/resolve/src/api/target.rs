@@ -44,7 +44,8 @@ pub struct TargetSelector {
     pub namespaces: Option<TargetNamespaces>,
     /// Labels that an object must have.
     pub match_labels: Option<BTreeMap<String, String>>,
-    /// Conditions on labels: `In`, `NotIn`, `Exists`, `DoesNotExist`.
+    /// Conditions on labels; all must hold.
+    #[schemars(with = "Option<Vec<LabelCondition>>")]
     pub match_expressions: Option<Vec<LabelSelectorRequirement>>,
 }
 
@@ -55,5 +56,29 @@ pub struct TargetNamespaces {
     /// `Same` (default), `All` or `Selector`.
     pub from: Option<String>,
     /// For `Selector`: the labels of the namespaces.
+    #[schemars(with = "Option<NamespaceLabels>")]
     pub selector: Option<LabelSelector>,
+}
+
+/// What is said of Kubernetes' label selectors, for those who write one.
+#[expect(dead_code, reason = "the schema alone is read")]
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct NamespaceLabels {
+    /// Labels that a namespace must have.
+    match_labels: Option<BTreeMap<String, String>>,
+    /// Conditions on labels; all must hold.
+    match_expressions: Option<Vec<LabelCondition>>,
+}
+
+/// A condition on a label.
+#[expect(dead_code, reason = "the schema alone is read")]
+#[derive(JsonSchema)]
+struct LabelCondition {
+    /// The label.
+    key: String,
+    /// `In`, `NotIn`, `Exists` or `DoesNotExist`. An object without the label fulfils `NotIn` and `DoesNotExist`.
+    operator: String,
+    /// For `In` and `NotIn`: the values. For the others: none.
+    values: Option<Vec<String>>,
 }

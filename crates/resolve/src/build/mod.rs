@@ -32,7 +32,9 @@ use crate::status::{RouteParentStatus, routes as status};
 use crate::topology::ListenerKey;
 use crate::topology::attachments::{Attachments, place};
 use crate::topology::routes::{RouteDetail, route_ref};
+pub(crate) use backends::UNSERVED as UNSERVED_BACKENDS;
 use route::Built;
+pub(crate) use route_filter::UNSERVED as UNSERVED_FILTERS;
 use table::Table;
 
 /// What was built last time.

@@ -28,6 +28,9 @@ use crate::operators;
 use crate::resources::Resources;
 use gateway_api::experimental::httproutes as api;
 
+/// The fields of a filter for which a rule answers 500, below its spec.
+pub(crate) const UNSERVED: &str = "credentialInjection matches";
+
 /// What an HTTPRouteFilter does to its rule.
 #[derive(Debug)]
 pub(crate) struct RouteFilter {

@@ -3,7 +3,10 @@
 //!
 //! They carry no defaults: those are filled in after policies were merged, so that a policy overrides only what its
 //! author wrote. Settings of a policy may be null, so that one that merges by JSONMerge can delete what it inherits.
+//!
+//! [`reference`] tells people the same, field by field.
 
+pub mod reference;
 mod status;
 mod structure;
 #[cfg(test)]

@@ -1,17 +1,18 @@
 //! Where each value that applies to a rule came from: a policy, the rule itself, or nobody, so that it is the default.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
-use weir_plan::features::circuit_breaker::{CircuitBreaker, RetryLimit};
 use weir_plan::features::retry::{BackOff, Retry};
-use weir_plan::features::timeout::{ClusterTimeout, RouteTimeout};
+use weir_plan::features::timeout::RouteTimeout;
 use weir_plan::units::format_duration;
-use weir_plan::{ClusterPolicy, PolicyRef, RouteRule, RuleName};
+use weir_plan::{PolicyRef, RouteRule, RuleName};
 
 use super::settings;
 use crate::api::spec::BackendTrafficPolicySpec;
+use crate::defaults;
 use crate::diagnostics::FieldPath;
 use crate::effective::EffectivePolicy;
 use crate::features::{Faults, retry, timeout};
@@ -54,13 +55,9 @@ pub struct Applying {
     pub from: Source,
 }
 
-/// Every value that applies to a rule, by field. `rule` and `cluster` are what the plan does with it; without them the
-/// rule is answered by the gateway, and what policies wrote is all there is to say.
-pub(super) fn applying(
-    policy: &EffectivePolicy,
-    rule: Option<&RouteRule>,
-    cluster: Option<&ClusterPolicy>,
-) -> Vec<Applying> {
+/// Every value that applies to a rule, by field. `rule` is what the plan does with it; without it the rule is answered by
+/// the gateway, and what policies wrote is all there is to say.
+pub(super) fn applying(policy: &EffectivePolicy, rule: Option<&RouteRule>) -> Vec<Applying> {
     let mut all: Vec<Applying> = settings(policy)
         .into_iter()
         .map(|it| Applying {
@@ -69,34 +66,34 @@ pub(super) fn applying(
             from: Source::Policy(it.from),
         })
         .collect();
-    if let (Some(rule), Some(cluster)) = (rule, cluster) {
-        let own = own(policy, rule);
-        all.retain(|it| !own.replaces(&it.field));
-        let Own { request, retry } = own;
-        let own = request.into_iter().chain(retry.into_iter().flatten());
-        all.extend(own.flat_map(|it| leaves(it, &Source::Rule(rule.name.clone()))));
-        for (field, value) in finally(rule, cluster) {
-            let is_set = |it: &Applying| {
-                let rest = it.field.as_str().strip_prefix(field);
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
-            };
-            if !all.iter().any(is_set) {
-                all.extend(leaves((field, value), &Source::Default));
-            }
-        }
-        all.sort_by(|a, b| a.field.cmp(&b.field));
+    let Some(rule) = rule else {
+        return all;
+    };
+    let own = own(policy, rule);
+    all.retain(|it| !own.replaces(&it.field));
+    // What the rule's own values do to the defaults, its policy's would have done.
+    let mut settings = Cow::Borrowed(&policy.settings);
+    if let Some((_, request)) = &own.request {
+        settings.to_mut()["timeout"]["http"]["requestTimeout"] = request.clone();
     }
+    let defaults = defaults::of_absent(&settings);
+    let defaults = defaults.into_iter().filter(|(it, _)| !own.replaces(it));
+    all.extend(defaults.flat_map(|it| leaves(it, &Source::Default)));
+    let Own { request, retry } = own;
+    let own = request.into_iter().chain(retry.into_iter().flatten());
+    let own = own.map(|(field, value)| (FieldPath::new(field), value));
+    all.extend(own.flat_map(|it| leaves(it, &Source::Rule(rule.name.clone()))));
+    all.sort_by(|a, b| a.field.cmp(&b.field));
     all
 }
 
 /// A value; a list item by item.
-fn leaves((field, value): Field, from: &Source) -> Vec<Applying> {
+fn leaves((field, value): (FieldPath, Value), from: &Source) -> Vec<Applying> {
     let leaf = |field, value| Applying {
         field,
         value,
         from: from.clone(),
     };
-    let field = FieldPath::new(field);
     match value {
         Value::Array(items) => {
             let items = items.into_iter().enumerate();
@@ -138,59 +135,6 @@ fn own(policy: &EffectivePolicy, rule: &RouteRule) -> Own {
         request: (timeout.request != now.timeout.request).then(|| request_timeout(&now.timeout)),
         retry: (retry != now.retry).then(|| retries(now.retry.as_ref())),
     }
-}
-
-/// What applies in the end, where a value applies always.
-fn finally(rule: &RouteRule, cluster: &ClusterPolicy) -> Vec<Field> {
-    let CircuitBreaker {
-        max_connections,
-        max_pending_requests,
-        max_parallel_requests,
-        max_retries,
-        max_requests_per_connection: _,
-        max_connections_per_endpoint: _,
-    } = &cluster.circuit_breaker;
-    let ClusterTimeout {
-        connect,
-        connection_idle,
-        max_connection_duration: _,
-    } = &cluster.timeout;
-    let idle = rule.policy.timeout.stream_idle.unwrap_or_default();
-    let mut all = vec![
-        ("circuitBreaker.maxConnections", json!(max_connections)),
-        (
-            "circuitBreaker.maxPendingRequests",
-            json!(max_pending_requests),
-        ),
-        (
-            "circuitBreaker.maxParallelRequests",
-            json!(max_parallel_requests),
-        ),
-        (
-            "timeout.tcp.connectTimeout",
-            json!(format_duration(*connect)),
-        ),
-        (
-            "timeout.http.connectionIdleTimeout",
-            json!(format_duration(connection_idle.unwrap_or_default())),
-        ),
-        request_timeout(&rule.policy.timeout),
-        (
-            "timeout.http.streamIdleTimeout",
-            json!(format_duration(idle)),
-        ),
-    ];
-    match max_retries {
-        RetryLimit::Count(count) => all.push(("circuitBreaker.maxParallelRetries", json!(count))),
-        RetryLimit::Budget { share: _, floor } => all.push((
-            "circuitBreaker.retryBudget.minRetryConcurrency",
-            json!(floor),
-        )),
-    }
-    if rule.policy.retry.is_some() {
-        all.extend(retries(rule.policy.retry.as_ref()));
-    }
-    all
 }
 
 fn request_timeout(timeout: &RouteTimeout) -> Field {

@@ -36,12 +36,15 @@ fn a_route_is_explained_rule_by_rule_on_each_listener() {
          \x20   maxParallelRequests: 1024    default\n\
          \x20   maxParallelRetries: 1024     default\n\
          \x20   maxPendingRequests: 1024     default\n\
+         \x20 loadBalancer\n\
+         \x20   type: LeastRequest           default\n\
          \x20 rateLimit\n\
          \x20   local\n\
          \x20     rules[0]\n\
          \x20       limit\n\
          \x20         requests: 1            from BackendTrafficPolicy/shop/gateway\n\
          \x20         unit: Second           from BackendTrafficPolicy/shop/gateway\n\
+         \x20       shadowMode: false        default\n\
          \x20 timeout\n\
          \x20   http\n\
          \x20     connectionIdleTimeout: 1h  default\n\
@@ -120,6 +123,7 @@ spec:
     assert_eq!(
         values("one"),
         [
+            "loadBalancer.type \"LeastRequest\" default".to_owned(),
             format!("retry.numRetries 4 {edge}"),
             "retry.perRetry.backOff.baseInterval \"25ms\" default".to_owned(),
             "retry.perRetry.backOff.maxInterval \"250ms\" default".to_owned(),
@@ -135,6 +139,7 @@ spec:
     assert_eq!(
         values("own"),
         [
+            "loadBalancer.type \"LeastRequest\" default".to_owned(),
             format!("retry.numRetries 1 {rule}"),
             format!("retry.perRetry.backOff.baseInterval \"25ms\" {rule}"),
             format!("retry.perRetry.backOff.maxInterval \"250ms\" {rule}"),

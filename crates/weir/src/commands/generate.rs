@@ -2,6 +2,8 @@
 //!
 //! What is committed under `docs/reference` and `deploy/crds` is this command's output; a test holds the two together.
 
+mod kinds;
+
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
@@ -19,7 +21,9 @@ pub(crate) fn generate(args: GenerateArgs) -> Result<ExitCode> {
     let GenerateArgs { what } = args;
     match what {
         Generated::Reference(ReferenceArgs { out }) => {
-            write(out, &[("command-line.md".to_owned(), command_line()?)])
+            let mut files = vec![("command-line.md".to_owned(), command_line()?)];
+            files.extend(kinds::pages());
+            write(out, &files)
         }
         Generated::Crds(CrdsArgs { out }) => write(out, &crds()?),
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{action, clusters, found, rules};
+use crate::build::UNSERVED_BACKENDS;
 use crate::fixtures::{
     backend, context, edge, object, resolved, resources, route, route_conditions, service, table,
     to_backend, to_service,
@@ -345,4 +346,21 @@ fn a_backend_ref_with_a_filter_that_is_not_served_fails_for_its_share() {
             "PartiallyInvalid(UnsupportedValue)"
         ]
     );
+}
+
+#[test]
+fn what_is_said_to_be_unserved_of_a_backend_is_not_accepted() {
+    let endpoints = json!([{"ip": {"address": "10.0.0.1", "port": 1}}]);
+    for entry in UNSERVED_BACKENDS.split_whitespace() {
+        let mut spec = json!({"endpoints": endpoints});
+        match entry.split_once('=') {
+            None => spec[entry] = json!({}),
+            Some(("type", value)) => spec["type"] = json!(value),
+            Some((list, value)) => spec[list] = json!([value]),
+        }
+        let document = json!({"kind": "Backend", "metadata": {"name": "b"}, "spec": spec});
+        let resolution = resolved(&[document]);
+        let condition = &resolution.statuses.backends[&object("Backend", "b").name][0];
+        assert_eq!(condition.reason, "Invalid", "{entry}");
+    }
 }

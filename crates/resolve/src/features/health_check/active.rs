@@ -20,7 +20,7 @@ pub struct ActiveHealthCheck {
     pub timeout: Option<DurationText>,
     /// How often. Default 3s.
     pub interval: Option<DurationText>,
-    /// The most that the first question waits, at random. Default 0.
+    /// The most that the first question waits, at random. Default 0s.
     pub initial_jitter: Option<DurationText>,
     /// Failures until an endpoint is unhealthy. Default 3.
     pub unhealthy_threshold: Option<u32>,

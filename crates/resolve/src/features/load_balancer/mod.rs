@@ -26,7 +26,8 @@ const FEATURE: &str = "LoadBalancer";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoadBalancer {
-    /// `ConsistentHash`, `LeastRequest`, `Random`, `RoundRobin`, `BackendUtilization` or `DynamicModule`.
+    /// `ConsistentHash`, `LeastRequest`, `Random`, `RoundRobin`, `BackendUtilization` or `DynamicModule`. Default, where
+    /// there is no `loadBalancer`: `LeastRequest`.
     pub r#type: Option<String>,
     /// For `ConsistentHash`: what is hashed.
     pub consistent_hash: Option<ConsistentHash>,
