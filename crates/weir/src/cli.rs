@@ -5,15 +5,13 @@
 mod diff;
 mod generate;
 mod test;
+mod values;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use weir_provider::Source;
 use weir_proxy::AccessLogTarget;
 use weir_resolve::Context;
@@ -21,8 +19,10 @@ use weir_resolve::api::DEFAULT_CONTROLLER_NAME;
 
 use crate::overrides::BackendOverride;
 pub(crate) use diff::{DiffArgs, DiffFormat};
-pub(crate) use generate::{CrdsArgs, GenerateArgs, Generated, ReferenceArgs};
+pub(crate) use generate::{CrdsArgs, GenerateArgs, Generated, ManArgs, ReferenceArgs};
 pub(crate) use test::TestArgs;
+pub(crate) use values::{Admin, PortMapping, duration};
+use values::{access_log, log_level};
 
 /// An API gateway that enforces BackendTrafficPolicies on live traffic, and explains them.
 #[derive(Debug, Parser)]
@@ -32,6 +32,15 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    /// Whether what is printed is coloured. `auto`: on a terminal, unless NO_COLOR is set.
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        global = true,
+        help_heading = "Colours"
+    )]
+    pub(crate) color: ColorChoice,
 }
 
 const EXAMPLES: &str = "\
@@ -55,6 +64,7 @@ pub(crate) enum Command {
     Test(TestArgs),
     Translate(TranslateArgs),
     Generate(GenerateArgs),
+    Completion(CompletionArgs),
     Echo(EchoArgs),
 }
 
@@ -225,7 +235,7 @@ pub(crate) struct CheckArgs {
     pub(crate) resources: ResourceArgs,
     /// How findings are written.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) output: TextFormat,
+    pub(crate) output: AnyFormat,
 }
 
 /// Say which policy applies to a route: every setting with the policy that set it, and the policies that lost. Or say
@@ -296,6 +306,19 @@ pub(crate) enum Translation {
     Status,
 }
 
+/// Write what a shell needs to complete commands and flags.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  source <(weir completion bash)                              in this bash
+  weir completion bash > ~/.local/share/bash-completion/completions/weir
+  weir completion zsh > \"${fpath[1]}/_weir\"
+  weir completion fish > ~/.config/fish/completions/weir.fish")]
+pub(crate) struct CompletionArgs {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
 /// Run a backend to try a gateway on: it answers what it was asked, slowly or wrongly where it is told to.
 #[derive(Debug, Args)]
 #[command(after_help = crate::echo::CONTROLS)]
@@ -306,12 +329,6 @@ pub(crate) struct EchoArgs {
     /// The name that it gives itself in its answers.
     #[arg(long, default_value = "echo")]
     pub(crate) name: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TextFormat {
-    Text,
-    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -327,97 +344,6 @@ pub(crate) enum AnyFormat {
     Json,
 }
 
-/// Where the admin API listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Admin {
-    Off,
-    On(SocketAddr),
-}
-
-impl FromStr for Admin {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self::Off),
-            _ => text.parse().map(Self::On).map_err(|_| {
-                "expected an IP address and port, such as 127.0.0.1:9901, or `off`".to_owned()
-            }),
-        }
-    }
-}
-
-/// A port that Gateways name, and the local one in its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PortMapping {
-    pub(crate) port: u16,
-    pub(crate) local: u16,
-}
-
-impl FromStr for PortMapping {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let ports = text
-            .split_once('=')
-            .and_then(|(port, local)| Some((port.parse().ok()?, local.parse().ok()?)));
-        match ports {
-            Some((port, local)) if port > 0 => Ok(Self { port, local }),
-            Some(_) | None => Err("expected two ports, such as 80=8080".to_owned()),
-        }
-    }
-}
-
-/// A level, or a filter. The filter's own reader takes a misspelt level for the name of a module.
-fn log_level(text: &str) -> Result<String, String> {
-    let is_level = |part: &str| {
-        part.contains('=') || (!part.is_empty() && part.parse::<LevelFilter>().is_ok())
-    };
-    if (text.is_empty() || text.split(',').all(is_level)) && EnvFilter::try_new(text).is_ok() {
-        Ok(text.to_owned())
-    } else {
-        let expected = "expected error, warn, info, debug, trace or off, or a filter such as info,weir_proxy=debug";
-        Err(expected.to_owned())
-    }
-}
-
-fn access_log(text: &str) -> Result<AccessLogTarget, String> {
-    Ok(match text {
-        "" => return Err("expected off, stdout, or a file".to_owned()),
-        "off" => AccessLogTarget::Off,
-        "stdout" => AccessLogTarget::Stdout,
-        file => AccessLogTarget::File(PathBuf::from(file)),
-    })
-}
-
-/// A duration as the Gateway API writes it: `1h30m`, `15s`, `250ms`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text)
-        .ok_or_else(|| "expected a duration, such as 30s, 1m30s or 250ms".to_owned())
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut sum = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u32 = rest[..digits].parse().ok()?;
-        let unit_end = rest[digits..]
-            .find(|c: char| c.is_ascii_digit())
-            .map_or(rest.len(), |end| digits + end);
-        let unit = match &rest[digits..unit_end] {
-            "h" => Duration::from_secs(3_600),
-            "m" => Duration::from_secs(60),
-            "s" => Duration::from_secs(1),
-            "ms" => Duration::from_millis(1),
-            _ => return None,
-        };
-        sum = sum.checked_add(unit.checked_mul(number)?)?;
-        rest = &rest[unit_end..];
-    }
-    (!text.is_empty()).then_some(sum)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -425,68 +351,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         <Cli as clap::CommandFactory>::command().debug_assert();
-    }
-
-    #[test]
-    fn durations() {
-        let cases = [
-            ("30s", Some(30_000)),
-            ("1m30s", Some(90_000)),
-            ("1h", Some(3_600_000)),
-            ("250ms", Some(250)),
-            ("0s", Some(0)),
-            ("", None),
-            ("30", None),
-            ("s", None),
-            ("1d", None),
-            ("99999999999s", None),
-            ("-1s", None),
-            ("1.5s", None),
-        ];
-        for (text, millis) in cases {
-            assert_eq!(
-                parse_duration(text),
-                millis.map(Duration::from_millis),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn log_levels() {
-        for text in [
-            "",
-            "info",
-            "off",
-            "info,weir_proxy=debug",
-            "weir_proxy=trace",
-        ] {
-            assert!(log_level(text).is_ok(), "{text}");
-        }
-        for text in [
-            "nonsense",
-            "infos",
-            "info,",
-            "weir_proxy=nonsense",
-            "info weir",
-        ] {
-            assert!(log_level(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn port_mappings() {
-        let cases = [
-            ("80=8080", Some((80, 8080))),
-            ("80=0", Some((80, 0))),
-            ("0=80", None),
-            ("80", None),
-            ("80=http", None),
-            ("80=99999", None),
-        ];
-        for (text, ports) in cases {
-            let expected = ports.map(|(port, local)| PortMapping { port, local });
-            assert_eq!(text.parse().ok(), expected, "{text}");
-        }
     }
 }

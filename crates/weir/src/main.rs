@@ -32,7 +32,12 @@ use weir_provider::ReadError;
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let Cli { command, log } = Cli::parse();
+    let Cli {
+        command,
+        log,
+        color,
+    } = Cli::parse();
+    output::set_colors(color);
     let serves = matches!(
         command,
         Command::Quickstart(_) | Command::Run(_) | Command::Echo(_)
@@ -71,6 +76,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Test(args) => commands::test::test(args),
         Command::Translate(args) => commands::translate::translate(args),
         Command::Generate(args) => commands::generate::generate(args),
+        Command::Completion(args) => commands::completion::completion(&args),
         Command::Echo(args) => commands::echo::echo(args),
     }
 }

@@ -6,11 +6,22 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use clap::ColorChoice;
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Serialize;
 use weir_resolve::Severity;
 
-use crate::cli::DataFormat;
+use crate::cli::{AnyFormat, DataFormat};
+
+/// Colours what is printed from now on, or does not.
+pub(crate) fn set_colors(choice: ColorChoice) {
+    match choice {
+        // What the terminal and the environment say.
+        ColorChoice::Auto => {}
+        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+    }
+}
 
 /// Writes text to standard output; colours are taken out where it is no terminal, or `NO_COLOR` is set. A reader that
 /// has gone away (`weir explain | head`) is no error.
@@ -39,6 +50,19 @@ pub(crate) fn data<T: Serialize>(value: &T, format: DataFormat) -> Result<String
         text.push('\n');
     }
     Ok(text)
+}
+
+/// A value as people read it, or as data.
+pub(crate) fn either<T: Serialize>(
+    format: AnyFormat,
+    value: &T,
+    text: impl FnOnce(&T) -> String,
+) -> Result<String> {
+    match format {
+        AnyFormat::Text => Ok(text(value)),
+        AnyFormat::Yaml => data(value, DataFormat::Yaml),
+        AnyFormat::Json => data(value, DataFormat::Json),
+    }
 }
 
 /// The colour of a severity.

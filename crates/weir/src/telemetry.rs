@@ -1,6 +1,6 @@
 //! The process's log, on standard error.
 
-use std::io::{self, IsTerminal};
+use std::io;
 
 use anyhow::{Context as _, Result};
 use tracing_subscriber::EnvFilter;
@@ -33,5 +33,5 @@ pub(crate) fn init(args: &LogArgs, default_level: &str) -> Result<()> {
 }
 
 fn colours() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
+    anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
 }

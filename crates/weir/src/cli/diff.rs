@@ -38,6 +38,7 @@ pub(crate) struct DiffArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DiffFormat {
     Text,
+    Yaml,
     Json,
     /// For a pull request: at most what fits into a comment.
     Markdown,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ResourceArgs, TextFormat};
+use super::{AnyFormat, ResourceArgs};
 
 /// Run the tests of policies that are in files: which route a request takes, what applies to it, and why.
 ///
@@ -40,5 +40,5 @@ pub(crate) struct TestArgs {
     pub(crate) junit: Option<PathBuf>,
     /// How it is printed.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) output: TextFormat,
+    pub(crate) output: AnyFormat,
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 use weir_resolve::Severity;
 
-use crate::cli::{CheckArgs, DataFormat, ResourceArgs, TextFormat};
+use crate::cli::{CheckArgs, ResourceArgs};
 use crate::configuration::Configuration;
 use crate::findings::{self, Finding};
 use crate::output;
@@ -21,18 +21,14 @@ pub(crate) fn check(args: CheckArgs) -> Result<ExitCode> {
     let configuration = Configuration::read(&paths, reading)?;
     let findings = configuration.findings(&[]);
     let (errors, warnings) = findings::count(&findings);
-    let text = match format {
-        TextFormat::Text => text(&configuration, &findings, errors, warnings),
-        TextFormat::Json => output::data(
-            &Report {
-                errors,
-                warnings,
-                findings: &findings,
-            },
-            DataFormat::Json,
-        )?,
+    let report = Report {
+        errors,
+        warnings,
+        findings: &findings,
     };
-    output::print(&text)?;
+    output::print(&output::either(format, &report, |report| {
+        text(&configuration, report)
+    })?)?;
     Ok(if errors == 0 {
         ExitCode::SUCCESS
     } else {
@@ -49,12 +45,14 @@ struct Report<'a> {
 
 fn text(
     configuration: &Configuration,
-    findings: &[Finding],
-    errors: usize,
-    warnings: usize,
+    Report {
+        errors,
+        warnings,
+        findings,
+    }: &Report<'_>,
 ) -> String {
     let mut text = String::new();
-    for finding in findings {
+    for finding in *findings {
         let line = finding.to_string();
         // Coloured is the word, wherever it stands in the line.
         let tag = format!("{}[{}]", findings::word(finding.severity), finding.id);
@@ -69,9 +67,9 @@ fn text(
     let _ = writeln!(
         text,
         "{}{}, {} in {}, {} and {}",
-        if errors == 0 { "ok: " } else { "" },
-        number(errors, findings::word(Severity::Error)),
-        number(warnings, findings::word(Severity::Warning)),
+        if *errors == 0 { "ok: " } else { "" },
+        number(*errors, findings::word(Severity::Error)),
+        number(*warnings, findings::word(Severity::Warning)),
         number(counts.gateways, "gateway"),
         number(counts.routes, "route"),
         if counts.policies == 1 {

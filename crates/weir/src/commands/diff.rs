@@ -48,6 +48,7 @@ pub(crate) fn diff(args: DiffArgs) -> Result<ExitCode> {
     };
     output::print(&match format {
         DiffFormat::Text => coloured(&report.difference.to_string()),
+        DiffFormat::Yaml => output::data(&report, DataFormat::Yaml)?,
         DiffFormat::Json => output::data(&report, DataFormat::Json)?,
         DiffFormat::Markdown => markdown::markdown(&report),
     })?;

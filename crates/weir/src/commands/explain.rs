@@ -11,7 +11,7 @@ use clap::builder::styling::Style;
 use serde::Serialize;
 use weir_proxy::Router;
 
-use crate::cli::{AnyFormat, DataFormat, ExplainArgs};
+use crate::cli::{AnyFormat, ExplainArgs};
 use crate::configuration::Configuration;
 use crate::output;
 use crate::question::{self, Answer, Explained, Policies, Question};
@@ -51,11 +51,7 @@ pub(crate) fn explain(args: ExplainArgs) -> Result<ExitCode> {
 }
 
 fn print<T: Serialize>(format: AnyFormat, answer: &T, text: fn(&T) -> String) -> Result<ExitCode> {
-    output::print(&match format {
-        AnyFormat::Text => text(answer),
-        AnyFormat::Yaml => output::data(answer, DataFormat::Yaml)?,
-        AnyFormat::Json => output::data(answer, DataFormat::Json)?,
-    })?;
+    output::print(&output::either(format, answer, text)?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use clap::CommandFactory;
 use weir_resolve::crd::Definition;
 
-use crate::cli::{Cli, CrdsArgs, DataFormat, GenerateArgs, Generated, ReferenceArgs};
+use crate::cli::{Cli, CrdsArgs, DataFormat, GenerateArgs, Generated, ManArgs, ReferenceArgs};
 use crate::output;
 
 /// Writes what is asked for, or prints it.
@@ -26,6 +26,7 @@ pub(crate) fn generate(args: GenerateArgs) -> Result<ExitCode> {
             write(out, &files)
         }
         Generated::Crds(CrdsArgs { out }) => write(out, &crds()?),
+        Generated::Man(ManArgs { out }) => write(out, &manual()?),
     }
 }
 
@@ -58,13 +59,39 @@ fn crds() -> Result<Vec<(String, String)>> {
         .collect()
 }
 
-/// The help of every command, one section each.
-fn command_line() -> Result<String> {
-    // The width of the terminal and the values of variables are those of the machine that writes the page.
+/// The command line, without what is of the machine that writes its pages: the width of the terminal and the values of
+/// variables.
+fn commands() -> clap::Command {
     let mut root = Cli::command()
         .term_width(100)
         .mut_args(|argument| argument.hide_env_values(true));
     root.build();
+    root
+}
+
+/// `weir.1`, and a page for each command below it.
+fn manual() -> Result<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    let mut waiting = vec![commands()];
+    while let Some(command) = waiting.pop() {
+        let mut page = Vec::new();
+        let man = clap_mangen::Man::new(command.clone());
+        let name = man.get_filename();
+        man.render(&mut page)
+            .context("cannot write a manual page")?;
+        files.push((name, String::from_utf8_lossy(&page).into_owned()));
+        let below = command
+            .get_subcommands()
+            .filter(|it| it.get_name() != "help");
+        waiting.extend(below.cloned());
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The help of every command, one section each.
+fn command_line() -> Result<String> {
+    let mut root = commands();
     let mut page = "# Command line\n\nWritten by `weir generate reference --out docs/reference`; do not edit.\n".to_owned();
     section(&mut page, &mut root, "weir")?;
     Ok(page)

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod check;
+pub(crate) mod completion;
 pub(crate) mod diff;
 pub(crate) mod echo;
 pub(crate) mod explain;

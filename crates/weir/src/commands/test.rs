@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::builder::styling::AnsiColor;
 
-use crate::cli::{DataFormat, ResourceArgs, TestArgs, TextFormat};
+use crate::cli::{ResourceArgs, TestArgs};
 use crate::output;
 use crate::policy_test::{self, Outcome, Report, Run, junit};
 
@@ -36,10 +36,7 @@ pub(crate) fn test(args: TestArgs) -> Result<ExitCode> {
         std::fs::write(&file, junit::write(&report))
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    output::print(&match format {
-        TextFormat::Text => text(&report),
-        TextFormat::Json => output::data(&report, DataFormat::Json)?,
-    })?;
+    output::print(&output::either(format, &report, text)?)?;
     Ok(if report.failed == 0 {
         ExitCode::SUCCESS
     } else {

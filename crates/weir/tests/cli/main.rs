@@ -9,6 +9,7 @@ mod generate;
 mod golden;
 mod hostile;
 mod http;
+mod manners;
 mod policy_test;
 mod process;
 mod quickstart;
