@@ -69,6 +69,54 @@ impl Resources {
         }
     }
 
+    /// All objects, kind by kind in the order of their names.
+    pub fn objects(&self) -> impl Iterator<Item = Object> {
+        let Self {
+            gateway_classes,
+            gateways,
+            listener_sets,
+            http_routes,
+            grpc_routes,
+            tcp_routes,
+            tls_routes,
+            udp_routes,
+            reference_grants,
+            namespaces,
+            services,
+            endpoint_slices,
+            config_maps,
+            backends,
+            envoy_proxies,
+            http_route_filters,
+            policies,
+            other_policies,
+        } = self;
+        fn of<'a, K, T>(
+            objects: &'a BTreeMap<K, Arc<T>>,
+            object: fn(Arc<T>) -> Object,
+        ) -> impl Iterator<Item = Object> + 'a {
+            objects.values().map(move |it| object(Arc::clone(it)))
+        }
+        of(gateway_classes, Object::GatewayClass)
+            .chain(of(gateways, Object::Gateway))
+            .chain(of(listener_sets, Object::ListenerSet))
+            .chain(of(http_routes, Object::HttpRoute))
+            .chain(of(grpc_routes, Object::GrpcRoute))
+            .chain(of(tcp_routes, Object::TcpRoute))
+            .chain(of(tls_routes, Object::TlsRoute))
+            .chain(of(udp_routes, Object::UdpRoute))
+            .chain(of(reference_grants, Object::ReferenceGrant))
+            .chain(of(namespaces, Object::Namespace))
+            .chain(of(services, Object::Service))
+            .chain(of(endpoint_slices, Object::EndpointSlice))
+            .chain(of(config_maps, Object::ConfigMap))
+            .chain(of(backends, Object::Backend))
+            .chain(of(envoy_proxies, Object::EnvoyProxy))
+            .chain(of(http_route_filters, Object::HttpRouteFilter))
+            .chain(of(policies, Object::BackendTrafficPolicy))
+            .chain(of(other_policies, Object::OtherPolicy))
+    }
+
     /// Takes out the object of this kind and name.
     pub fn remove(&mut self, object: &Object) {
         let reference = object.object_ref();

@@ -4,12 +4,13 @@
 
 mod diff;
 mod generate;
+mod live;
+mod run;
 mod test;
 mod values;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use weir_provider::Source;
@@ -17,12 +18,13 @@ use weir_proxy::AccessLogTarget;
 use weir_resolve::Context;
 use weir_resolve::api::DEFAULT_CONTROLLER_NAME;
 
-use crate::overrides::BackendOverride;
 pub(crate) use diff::{DiffArgs, DiffFormat};
 pub(crate) use generate::{CrdsArgs, GenerateArgs, Generated, ManArgs, ReferenceArgs};
+pub(crate) use live::{ClientArgs, LogLevelArgs, RollbackArgs};
+pub(crate) use run::{ExposureArgs, RunArgs};
 pub(crate) use test::TestArgs;
-pub(crate) use values::{Admin, PortMapping, duration};
-use values::{access_log, log_level};
+use values::access_log;
+pub(crate) use values::{Admin, PortMapping, duration, log_level};
 
 /// An API gateway that enforces BackendTrafficPolicies on live traffic, and explains them.
 #[derive(Debug, Parser)]
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     Test(TestArgs),
     Translate(TranslateArgs),
+    Rollback(RollbackArgs),
+    LogLevel(LogLevelArgs),
     Generate(GenerateArgs),
     Completion(CompletionArgs),
     Echo(EchoArgs),
@@ -172,53 +176,6 @@ pub(crate) struct QuickstartArgs {
     pub(crate) admin: Admin,
     /// Where requests are logged, as JSON lines: off, stdout, or a file.
     #[arg(long, value_name = "TARGET", default_value = "off", value_parser = access_log)]
-    pub(crate) access_log: AccessLogTarget,
-}
-
-/// Serve what files say, and follow their edits.
-///
-/// Edits take effect within milliseconds. What is broken is reported in the log and on the admin API, and its last
-/// good version stays in force. Requests in progress are never dropped by a change.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Exposure: listeners are bound to 127.0.0.1 unless --bind says otherwise (0.0.0.0 or :: for every
-interface), and the admin API to 127.0.0.1:9901 unless --admin does. The admin API asks for no
-password, so keep it there.
-
-Signals: SIGTERM and SIGINT end the process when the requests in progress are done; a second one
-ends it at once.
-
-Exit codes: 0 drained, 1 could not start or cut requests off, 2 wrong usage or a path that cannot
-be read, 130 or 143 stopped at once.
-
-Examples:
-  weir run ./gateway --port-map 80=8080
-  weir run ./gateway --backend default/shop:80=127.0.0.1:3000
-  kustomize build . | weir run -")]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) resources: ResourceArgs,
-    /// Serve the port A of Gateways on the local port B; 0: any free one. May be repeated or a list with commas.
-    #[arg(long, value_name = "A=B", value_delimiter = ',')]
-    pub(crate) port_map: Vec<PortMapping>,
-    /// Send the requests for a Service's port to this address instead. May be repeated, also for one Service, whose
-    /// requests are then spread.
-    #[arg(long, value_name = "NS/SERVICE:PORT=ADDR:PORT")]
-    pub(crate) backend: Vec<BackendOverride>,
-    /// Threads that serve requests. Default: one for each core.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub(crate) workers: Option<u16>,
-    /// The address that listeners are bound to. On the default only this machine can reach them.
-    #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
-    pub(crate) bind: IpAddr,
-    /// The address of the admin API (port 0: any free one), or `off`.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
-    pub(crate) admin: Admin,
-    /// How long requests in progress may take to end after SIGTERM or SIGINT, such as 30s or 1m30s.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    pub(crate) drain_timeout: Duration,
-    /// Where requests are logged, as JSON lines: off, stdout, or a file.
-    #[arg(long, value_name = "TARGET", default_value = "stdout", value_parser = access_log)]
     pub(crate) access_log: AccessLogTarget,
 }
 

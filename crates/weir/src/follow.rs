@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use weir_plan::Plan;
@@ -19,6 +19,7 @@ use weir_resolve::{Context, Memo, Severity};
 
 use crate::configuration::{Configuration, Counts};
 use crate::findings::{self, Finding};
+use crate::history::History;
 use crate::in_force::{self, InForce, Unserved};
 use crate::metrics::{Metrics, Observed};
 use crate::overrides::BackendOverride;
@@ -27,6 +28,18 @@ use crate::overrides::BackendOverride;
 const BIND_AGAIN: Duration = Duration::from_secs(1);
 /// Findings logged for one configuration; the rest is on the admin API.
 const LOGGED_FINDINGS: usize = 100;
+
+/// What an operator asks for.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// To put an earlier configuration in force, by its sequence or hash, and to hold it; none: the one before.
+    RollBack(Option<String>),
+    /// To put in force again what the files say, and to follow them.
+    Release,
+}
+
+/// An order, and whom to tell what came of it.
+pub(crate) type Ordered = (Order, oneshot::Sender<Result<Arc<InForce>, String>>);
 
 /// Puts configurations in force.
 #[derive(Debug)]
@@ -38,6 +51,9 @@ pub(crate) struct Follower {
     pub(crate) memo: Memo,
     /// Where the configuration in force is published.
     pub(crate) in_force: watch::Sender<Option<Arc<InForce>>>,
+    pub(crate) history: Arc<History>,
+    /// The newest reading, if it is not in force because an earlier configuration is held.
+    pub(crate) waiting: Option<Arc<Loaded>>,
 }
 
 impl Follower {
@@ -45,6 +61,7 @@ impl Follower {
     pub(crate) async fn follow(
         mut self,
         mut loaded: watch::Receiver<Arc<Loaded>>,
+        mut orders: mpsc::Receiver<Ordered>,
         stop: CancellationToken,
     ) {
         let mut ended = false;
@@ -64,13 +81,51 @@ impl Follower {
                     // There is nothing to watch, such as with standard input alone.
                     Err(_) => ended = true,
                 },
+                Some((order, reply)) = orders.recv() => {
+                    // Who asked may have gone away; what was ordered is done all the same.
+                    let _ = reply.send(self.obey(&order));
+                }
                 () = tokio::time::sleep(BIND_AGAIN), if unserved => self.bind_again(),
             }
         }
     }
 
-    /// Resolves a reading and puts it in force.
+    fn obey(&mut self, order: &Order) -> Result<Arc<InForce>, String> {
+        let now = self.in_force.borrow().clone();
+        let now = now.ok_or("no configuration is in force yet")?;
+        match order {
+            Order::RollBack(wanted) => {
+                let earlier = self.history.find(wanted.as_deref())?;
+                let newest = self.waiting.take();
+                self.waiting = newest.or_else(|| Some(Arc::clone(&now.configuration.loaded)));
+                warn!(
+                    sequence = earlier.sequence,
+                    hash = %earlier.hash,
+                    "rolled back by order; the files are not followed until `weir rollback --release`"
+                );
+                let configuration = Arc::clone(&earlier.configuration);
+                self.put_in_force(configuration, earlier.resolve_time, Some(earlier.sequence));
+            }
+            Order::Release => {
+                let newest = self.waiting.take();
+                let newest = newest.ok_or("nothing is held: what the files say is in force")?;
+                info!("released by order: the files are followed again");
+                self.apply(newest);
+            }
+        }
+        let then = self.in_force.borrow().clone();
+        then.ok_or_else(|| "no configuration is in force".to_owned())
+    }
+
+    /// Resolves a reading and puts it in force, unless an earlier configuration is held.
     pub(crate) fn apply(&mut self, loaded: Arc<Loaded>) {
+        if self.waiting.is_some() {
+            warn!(
+                "the files changed; what they say waits, as an earlier configuration is held: `weir rollback --release` puts it in force"
+            );
+            self.waiting = Some(loaded);
+            return;
+        }
         if loaded
             .findings
             .iter()
@@ -98,7 +153,7 @@ impl Follower {
         };
         let resolve_time = start.elapsed();
         self.metrics.resolved(resolve_time);
-        self.put_in_force(Arc::new(configuration), resolve_time);
+        self.put_in_force(Arc::new(configuration), resolve_time, None);
     }
 
     /// Tries the ports again that could not be bound.
@@ -114,6 +169,8 @@ impl Follower {
             self.publish(InForce {
                 configuration: Arc::clone(configuration),
                 sequence: current.sequence,
+                restored: current.restored,
+                held: current.held,
                 hash: current.hash.clone(),
                 applied: current.applied,
                 resolve_time: current.resolve_time,
@@ -126,7 +183,13 @@ impl Follower {
         }
     }
 
-    fn put_in_force(&self, configuration: Arc<Configuration>, resolve_time: Duration) {
+    /// `restored`: the sequence of the earlier configuration that this is.
+    fn put_in_force(
+        &self,
+        configuration: Arc<Configuration>,
+        resolve_time: Duration,
+        restored: Option<u64>,
+    ) {
         let previous = self.in_force.borrow().clone();
         let plan = &configuration.resolution.plan;
         let unchanged = previous.as_deref().filter(|it| {
@@ -147,6 +210,8 @@ impl Follower {
         self.metrics.applied(apply_time, applied.as_second());
         self.publish(InForce {
             sequence: previous.as_ref().map_or(1, |it| it.sequence + 1),
+            restored,
+            held: self.waiting.is_some(),
             hash: unchanged.map_or_else(|| in_force::hash(plan), |it| it.hash.clone()),
             applied,
             resolve_time,
@@ -161,8 +226,13 @@ impl Follower {
 
     fn publish(&self, new: InForce) {
         self.metrics.observe(observed(&new));
-        log(self.in_force.borrow().as_deref(), &new);
-        self.in_force.send_replace(Some(Arc::new(new)));
+        let previous = self.in_force.borrow().clone();
+        log(previous.as_deref(), &new);
+        let new = Arc::new(new);
+        if previous.is_none_or(|it| is_other(&it, &new)) {
+            self.history.add(Arc::clone(&new));
+        }
+        self.in_force.send_replace(Some(new));
     }
 }
 
@@ -182,6 +252,13 @@ fn is_same(one: &Plan, two: &Plan) -> bool {
             .all(|(one, two)| Arc::ptr_eq(one, two))
 }
 
+/// Whether traffic is served in another way, or the files are followed that were not, or the other way round.
+fn is_other(one: &InForce, two: &InForce) -> bool {
+    one.hash != two.hash
+        || one.configuration.endpoints != two.configuration.endpoints
+        || one.held != two.held
+}
+
 fn observed(new: &InForce) -> Observed {
     let (errors, warnings) = findings::count(new.findings());
     Observed {
@@ -189,6 +266,7 @@ fn observed(new: &InForce) -> Observed {
         warnings,
         missing: new.configuration.loaded.missing.len(),
         listen_errors: new.unserved.errors.len(),
+        held: new.held,
     }
 }
 
@@ -199,6 +277,7 @@ fn log(previous: Option<&InForce>, new: &InForce) {
         warnings,
         missing,
         listen_errors: _,
+        held: _,
     } = observed(new);
     let Counts {
         gateways,
@@ -206,9 +285,7 @@ fn log(previous: Option<&InForce>, new: &InForce) {
         routes,
         policies,
     } = new.configuration.counts();
-    let changed = previous.is_none_or(|it| {
-        it.hash != new.hash || it.configuration.endpoints != new.configuration.endpoints
-    });
+    let changed = previous.is_none_or(|it| is_other(it, new));
     if changed {
         info!(
             hash = %new.hash,

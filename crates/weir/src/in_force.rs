@@ -19,6 +19,10 @@ pub(crate) struct InForce {
     pub(crate) configuration: Arc<Configuration>,
     /// Counts the configurations of this process, from 1.
     pub(crate) sequence: u64,
+    /// The sequence of the earlier configuration that was put in force again.
+    pub(crate) restored: Option<u64>,
+    /// Whether it stays in force whatever the files say, until it is released.
+    pub(crate) held: bool,
     /// Of the plan: equal plans have equal hashes.
     pub(crate) hash: String,
     pub(crate) applied: Timestamp,

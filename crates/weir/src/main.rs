@@ -6,11 +6,13 @@
 mod admin;
 mod asked_request;
 mod cli;
+mod client;
 mod commands;
 mod configuration;
 mod echo;
 mod findings;
 mod follow;
+mod history;
 mod in_force;
 mod metrics;
 mod output;
@@ -30,6 +32,7 @@ use clap::Parser;
 use weir_provider::ReadError;
 
 use crate::cli::{Cli, Command};
+use crate::telemetry::LogControl;
 
 fn main() -> ExitCode {
     let Cli {
@@ -43,7 +46,7 @@ fn main() -> ExitCode {
         Command::Quickstart(_) | Command::Run(_) | Command::Echo(_)
     );
     let outcome = telemetry::init(&log, if serves { "info" } else { "warn" })
-        .and_then(|()| dispatch(command));
+        .and_then(|log| dispatch(command, log));
     outcome.unwrap_or_else(|error| {
         // Nobody is left to be told when standard error is gone.
         let _ = writeln!(std::io::stderr(), "weir: {}", message(&error));
@@ -66,15 +69,17 @@ fn message(error: &anyhow::Error) -> String {
     text
 }
 
-fn dispatch(command: Command) -> Result<ExitCode> {
+fn dispatch(command: Command, log: LogControl) -> Result<ExitCode> {
     match command {
-        Command::Quickstart(args) => commands::quickstart::quickstart(args),
-        Command::Run(args) => commands::run::run(args),
+        Command::Quickstart(args) => commands::quickstart::quickstart(args, log),
+        Command::Run(args) => commands::run::run(args, log),
         Command::Check(args) => commands::check::check(args),
         Command::Explain(args) => commands::explain::explain(args),
         Command::Diff(args) => commands::diff::diff(args),
         Command::Test(args) => commands::test::test(args),
         Command::Translate(args) => commands::translate::translate(args),
+        Command::Rollback(args) => commands::rollback::rollback(args),
+        Command::LogLevel(args) => commands::log_level::log_level(args),
         Command::Generate(args) => commands::generate::generate(args),
         Command::Completion(args) => commands::completion::completion(&args),
         Command::Echo(args) => commands::echo::echo(args),

@@ -24,6 +24,7 @@ pub(crate) struct Metrics {
     findings: Family<FindingLabels, Gauge>,
     missing: Gauge,
     listen_errors: Gauge,
+    held: Gauge,
     last_applied: Gauge<i64, AtomicI64>,
     resolve: Histogram,
     apply: Histogram,
@@ -41,15 +42,18 @@ pub(crate) struct Observed {
     pub(crate) warnings: usize,
     pub(crate) missing: usize,
     pub(crate) listen_errors: usize,
+    /// Whether an earlier configuration is held.
+    pub(crate) held: bool,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
         let times = || Histogram::new(exponential_buckets(0.000_25, 4.0, 9));
         let (resolve, apply) = (times(), times());
-        let (applied, failed, missing, listen_errors) = (
+        let (applied, failed, missing, listen_errors, held) = (
             Counter::default(),
             Counter::default(),
+            Gauge::default(),
             Gauge::default(),
             Gauge::default(),
         );
@@ -86,6 +90,11 @@ impl Metrics {
             "Ports of the plan that cannot be bound",
             listen_errors.clone(),
         );
+        registry.register(
+            "config_held",
+            "1 while an earlier configuration is held in force, and the files are not followed",
+            held.clone(),
+        );
         registry.register_with_unit(
             "config_last_applied_timestamp",
             "When a configuration was put in force last, since the Unix epoch",
@@ -111,6 +120,7 @@ impl Metrics {
             findings,
             missing,
             listen_errors,
+            held,
             last_applied,
             resolve,
             apply,
@@ -141,6 +151,7 @@ impl Metrics {
             warnings,
             missing,
             listen_errors,
+            held,
         } = observed;
         for (severity, count) in [(Severity::Error, errors), (Severity::Warning, warnings)] {
             let labels = FindingLabels {
@@ -150,6 +161,7 @@ impl Metrics {
         }
         self.missing.set(gauge(missing));
         self.listen_errors.set(gauge(listen_errors));
+        self.held.set(i64::from(held));
     }
 
     /// The proxy's metrics with these at their end, in the OpenMetrics text format.
@@ -181,6 +193,7 @@ mod tests {
             warnings: 2,
             missing: 3,
             listen_errors: 4,
+            held: true,
         });
         let text = metrics.appended_to("proxy_metric 1\n# EOF\n".to_owned());
         for line in [
@@ -191,6 +204,7 @@ mod tests {
             "weir_config_findings{severity=\"warning\"} 2",
             "weir_config_missing 3",
             "weir_config_unbound_ports 4",
+            "weir_config_held 1",
             "weir_config_last_applied_timestamp_seconds 1700000000",
             "weir_config_resolve_seconds_count 1",
             "weir_config_apply_seconds_count 1",

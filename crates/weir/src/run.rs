@@ -3,6 +3,7 @@
 //! Files -> the follower (resolves) -> the proxy; the admin API looks on.
 
 use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -10,21 +11,26 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use weir_provider::{Source, Watch};
 use weir_proxy::{ListenError, Options, Proxy};
 use weir_resolve::{Context, Memo};
 
-use crate::admin::{self, AdminState};
+use crate::admin::{self, AdminState, Token};
 use crate::cli::Admin;
 use crate::follow::Follower;
+use crate::history::History;
 use crate::in_force::InForce;
 use crate::metrics::Metrics;
 use crate::output;
 use crate::overrides::BackendOverride;
 use crate::shutdown::{Signals, Stop};
+use crate::telemetry::LogControl;
+
+/// Orders that wait to be obeyed.
+const ORDERS: usize = 8;
 
 /// What a gateway is run with.
 #[derive(Debug)]
@@ -33,8 +39,19 @@ pub(crate) struct Setup {
     pub(crate) context: Context,
     pub(crate) overrides: Vec<BackendOverride>,
     pub(crate) proxy: Options,
-    pub(crate) admin: Admin,
+    pub(crate) exposure: Exposure,
+    pub(crate) log: LogControl,
     pub(crate) drain_timeout: Duration,
+}
+
+/// Where the process can be looked at and told what to do.
+#[derive(Debug)]
+pub(crate) struct Exposure {
+    pub(crate) admin: Admin,
+    /// What the admin API asks for.
+    pub(crate) token: Option<Token>,
+    /// A further address for probes and metrics.
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 /// A gateway that serves its first configuration, and follows the files.
@@ -42,7 +59,7 @@ pub(crate) struct Setup {
 pub(crate) struct Gateway {
     proxy: Arc<Proxy>,
     in_force: watch::Receiver<Option<Arc<InForce>>>,
-    admin: Option<std::net::SocketAddr>,
+    admin: Option<SocketAddr>,
     /// Cancelled when the gateway is to serve no new configurations or connections.
     draining: CancellationToken,
     drain_timeout: Duration,
@@ -118,38 +135,50 @@ impl Gateway {
             context,
             overrides,
             proxy,
-            admin,
+            exposure:
+                Exposure {
+                    admin,
+                    token,
+                    metrics: probes,
+                },
+            log,
             drain_timeout,
         } = setup;
         let (publish, in_force) = watch::channel(None);
         let metrics = Arc::new(Metrics::new());
         let draining = CancellationToken::new();
         // Before anything is read: that a port is taken is best known at once.
-        let admin_listener = admin::bind(admin)?;
-        let admin = match &admin_listener {
-            Some(listener) => Some(
-                listener
-                    .local_addr()
-                    .context("cannot tell the address of the admin API")?,
-            ),
-            None => None,
+        let admin_listener = admin::bind(admin, token.as_ref())?;
+        let probes_listener = probes.map(admin::bind_probes).transpose()?;
+        let local = |listener: &TcpListener| {
+            let address = listener.local_addr();
+            address.context("cannot tell an address that was bound")
         };
+        let admin = admin_listener.as_ref().map(local).transpose()?;
+        let (orders, ordered) = mpsc::channel(ORDERS);
+        let history = Arc::<History>::default();
         let port_map = proxy.port_map.clone();
         let proxy = Arc::new(Proxy::start(proxy)?);
+        let state = |address| AdminState {
+            address,
+            token: token.clone(),
+            sources: sources.iter().map(source_name).collect(),
+            in_force: in_force.clone(),
+            proxy: Arc::clone(&proxy),
+            metrics: Arc::clone(&metrics),
+            draining: draining.clone(),
+            history: Arc::clone(&history),
+            orders: orders.clone(),
+            log: log.clone(),
+        };
         if let (Some(listener), Some(address)) = (admin_listener, admin) {
-            let state = AdminState {
-                address,
-                sources: sources.iter().map(source_name).collect(),
-                in_force: in_force.clone(),
-                proxy: Arc::clone(&proxy),
-                metrics: Arc::clone(&metrics),
-                draining: draining.clone(),
-            };
-            spawn("weir-admin", admin::serve(listener, state))?;
+            spawn("weir-admin", admin::serve(listener, state(address)))?;
             info!(%address, "the admin API listens");
-            if !address.ip().is_loopback() {
-                warn!(%address, "other machines may reach the admin API, which asks for no password");
-            }
+        }
+        if let Some(listener) = probes_listener {
+            let address = local(&listener)?;
+            spawn("weir-probes", admin::serve_probes(listener, state(address)))?;
+            info!(%address, "probes and metrics are served");
         }
         let (watch, mut loaded) = output::with_progress("reading", || Watch::start(sources))?;
         let follower_proxy = Arc::clone(&proxy);
@@ -160,12 +189,17 @@ impl Gateway {
             metrics,
             memo: Memo::default(),
             in_force: publish,
+            history,
+            waiting: None,
         };
         let first = Arc::clone(&loaded.borrow_and_update());
         follower.apply(first);
         refuse_to_serve_nothing(in_force.borrow().as_deref())?;
         warn_of_idle_mappings(&port_map, in_force.borrow().as_deref());
-        spawn("weir-follow", follower.follow(loaded, draining.clone()))?;
+        spawn(
+            "weir-follow",
+            follower.follow(loaded, ordered, draining.clone()),
+        )?;
         Ok(Self {
             proxy,
             in_force,
@@ -182,7 +216,7 @@ impl Gateway {
     }
 
     /// Where the admin API is.
-    pub(crate) fn admin(&self) -> Option<std::net::SocketAddr> {
+    pub(crate) fn admin(&self) -> Option<SocketAddr> {
         self.admin
     }
 

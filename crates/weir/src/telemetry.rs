@@ -1,17 +1,28 @@
-//! The process's log, on standard error.
+//! The process's log, on standard error, and how loud it is.
 
+use std::fmt;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
-use crate::cli::{LogArgs, LogFormat};
+use crate::cli::{LogArgs, LogFormat, log_level};
+
+/// What is logged, for as long as the process lives or until it is told otherwise.
+#[derive(Clone)]
+pub(crate) struct LogControl {
+    filter: reload::Handle<EnvFilter, Registry>,
+    level: Arc<Mutex<String>>,
+}
 
 /// Starts logging.
 ///
 /// # Errors
 /// When the level is no filter; the command line has looked at it.
-pub(crate) fn init(args: &LogArgs, default_level: &str) -> Result<()> {
+pub(crate) fn init(args: &LogArgs, default_level: &str) -> Result<LogControl> {
     let LogArgs {
         log_level,
         log_format,
@@ -22,14 +33,47 @@ pub(crate) fn init(args: &LogArgs, default_level: &str) -> Result<()> {
         .unwrap_or(default_level);
     let filter = EnvFilter::try_new(level)
         .with_context(|| format!("the log level {level:?} is no filter"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
     match log_format {
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-        LogFormat::Text => builder.with_ansi(colours()).with_target(false).init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
+        LogFormat::Text => registry
+            .with(lines.with_ansi(colours()).with_target(false))
+            .init(),
     }
-    Ok(())
+    Ok(LogControl {
+        filter: handle,
+        level: Arc::new(Mutex::new(level.to_owned())),
+    })
+}
+
+impl LogControl {
+    /// What is logged now: a level or a filter.
+    pub(crate) fn level(&self) -> String {
+        let level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        level.clone()
+    }
+
+    /// Logs something else from now on.
+    ///
+    /// # Errors
+    /// When the text is neither a level nor a filter.
+    pub(crate) fn set_level(&self, text: &str) -> Result<(), String> {
+        let text = log_level(text)?;
+        let filter = EnvFilter::try_new(&text).map_err(|error| error.to_string())?;
+        self.filter
+            .reload(filter)
+            .map_err(|error| error.to_string())?;
+        *self.level.lock().unwrap_or_else(PoisonError::into_inner) = text;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for LogControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LogControl").field(&self.level()).finish()
+    }
 }
 
 fn colours() -> bool {

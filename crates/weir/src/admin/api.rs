@@ -192,7 +192,10 @@ fn asked(query: Vec<(String, String)>) -> Result<Question, String> {
     }
 }
 
-fn with_configuration(state: &AdminState, answer: impl FnOnce(&InForce) -> Response) -> Response {
+pub(super) fn with_configuration(
+    state: &AdminState,
+    answer: impl FnOnce(&InForce) -> Response,
+) -> Response {
     let in_force: Option<Arc<InForce>> = state.in_force.borrow().clone();
     match in_force {
         Some(in_force) => answer(&in_force),
@@ -204,7 +207,7 @@ fn with_configuration(state: &AdminState, answer: impl FnOnce(&InForce) -> Respo
     }
 }
 
-fn json_response<T: Serialize>(value: &T) -> Response {
+pub(super) fn json_response<T: Serialize>(value: &T) -> Response {
     match serde_json::to_string_pretty(value) {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text + "\n").into_response(),
         Err(error) => (

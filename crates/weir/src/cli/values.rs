@@ -51,7 +51,7 @@ impl FromStr for PortMapping {
 }
 
 /// A level, or a filter. The filter's own reader takes a misspelt level for the name of a module.
-pub(super) fn log_level(text: &str) -> Result<String, String> {
+pub(crate) fn log_level(text: &str) -> Result<String, String> {
     let is_level = |part: &str| {
         part.contains('=') || (!part.is_empty() && part.parse::<LevelFilter>().is_ok())
     };

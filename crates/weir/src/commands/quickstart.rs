@@ -19,7 +19,8 @@ use weir_proxy::{Limits, Options};
 use super::run::one_per_core;
 use crate::cli::{QuickstartArgs, ReadingArgs};
 use crate::overrides::BackendOverride;
-use crate::run::{self, Gateway, Setup};
+use crate::run::{self, Exposure, Gateway, Setup};
+use crate::telemetry::LogControl;
 use crate::{echo, output};
 
 /// The files of `examples/quickstart`.
@@ -53,7 +54,7 @@ const SERVICE_PORT: u16 = 80;
 const GATEWAY_PORT: u16 = 8080;
 
 /// Serves until a signal.
-pub(crate) fn quickstart(args: QuickstartArgs) -> Result<ExitCode> {
+pub(crate) fn quickstart(args: QuickstartArgs, log: LogControl) -> Result<ExitCode> {
     let QuickstartArgs {
         dir,
         port,
@@ -85,7 +86,12 @@ pub(crate) fn quickstart(args: QuickstartArgs) -> Result<ExitCode> {
         .context(),
         overrides: backends.clone(),
         proxy,
-        admin,
+        exposure: Exposure {
+            admin,
+            token: None,
+            metrics: None,
+        },
+        log,
         drain_timeout: Duration::from_secs(5),
     };
     let outcome = run::run(setup, |gateway| {

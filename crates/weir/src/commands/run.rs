@@ -10,18 +10,25 @@ use clap::error::ErrorKind;
 use weir_limiter::Clock;
 use weir_proxy::{Limits, Options};
 
-use crate::cli::{self, Cli, PortMapping, ResourceArgs, RunArgs};
-use crate::run::{self, Setup};
+use crate::admin::Token;
+use crate::cli::{self, Cli, ExposureArgs, PortMapping, ResourceArgs, RunArgs};
+use crate::run::{self, Exposure, Setup};
+use crate::telemetry::LogControl;
 
 /// Serves until a signal.
-pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: RunArgs, log: LogControl) -> Result<ExitCode> {
     let RunArgs {
         resources,
         port_map,
         backend,
         workers,
         bind,
-        admin,
+        exposure:
+            ExposureArgs {
+                admin,
+                admin_token_file,
+                metrics,
+            },
         drain_timeout,
         access_log,
     } = args;
@@ -45,7 +52,12 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         context: reading.context(),
         overrides: backend,
         proxy,
-        admin,
+        exposure: Exposure {
+            admin,
+            token: admin_token_file.map(|it| Token::read(&it)).transpose()?,
+            metrics,
+        },
+        log,
         drain_timeout,
     };
     run::run(setup, |_| Ok(()))

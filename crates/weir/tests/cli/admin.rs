@@ -17,6 +17,8 @@ fn every_page_of_the_index_answers() {
         "/api/findings",
         "/api/plan",
         "/api/policies",
+        "/api/log-level",
+        "/config",
     ] {
         assert!(index.contains(path), "{path} is not in\n{index}");
         let answer = weir.api(path);

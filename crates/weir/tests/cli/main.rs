@@ -10,6 +10,7 @@ mod golden;
 mod hostile;
 mod http;
 mod manners;
+mod orders;
 mod policy_test;
 mod process;
 mod quickstart;

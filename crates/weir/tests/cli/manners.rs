@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::process::{output, weir};
 
 /// Every command, and those below it.
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 14] = [
     &["quickstart"],
     &["run"],
     &["check"],
@@ -14,6 +14,8 @@ const COMMANDS: [&[&str]; 12] = [
     &["diff"],
     &["test"],
     &["translate"],
+    &["rollback"],
+    &["log-level"],
     &["generate", "reference"],
     &["generate", "crds"],
     &["generate", "man"],

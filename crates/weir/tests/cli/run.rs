@@ -25,7 +25,7 @@ spec:
 ";
 
 /// A route whose answers bear a header that says which version of the file is in force.
-fn route(version: &str) -> String {
+pub(crate) fn route(version: &str) -> String {
     format!(
         "\
 apiVersion: gateway.networking.k8s.io/v1
@@ -99,14 +99,14 @@ impl Site {
     }
 }
 
-fn version(answer: &Answer) -> Option<String> {
+pub(crate) fn version(answer: &Answer) -> Option<String> {
     answer
         .head
         .lines()
         .find_map(|line| line.strip_prefix("x-version: ").map(str::to_owned))
 }
 
-fn wait_for_version(address: SocketAddr, expected: &str) {
+pub(crate) fn wait_for_version(address: SocketAddr, expected: &str) {
     eventually(&format!("version {expected} is served"), || {
         (version(&http::get(address, "/")).as_deref() == Some(expected)).then_some(())
     });

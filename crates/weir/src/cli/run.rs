@@ -1,0 +1,75 @@
+//! The flags of `weir run`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use weir_proxy::AccessLogTarget;
+
+use super::values::{access_log, duration};
+use super::{Admin, PortMapping, ResourceArgs};
+use crate::overrides::BackendOverride;
+
+/// Serve what files say, and follow their edits.
+///
+/// Edits take effect within milliseconds. What is broken is reported in the log and on the admin API, and its last
+/// good version stays in force. Requests in progress are never dropped by a change.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exposure: listeners are bound to 127.0.0.1 unless --bind says otherwise (0.0.0.0 or :: for every
+interface), and the admin API to 127.0.0.1:9901 unless --admin does. Where other machines may reach
+it, it asks for the token of --admin-token-file. --metrics opens an address of its own for probes
+and metrics alone.
+
+Signals: SIGTERM and SIGINT end the process when the requests in progress are done; a second one
+ends it at once.
+
+Exit codes: 0 drained, 1 could not start or cut requests off, 2 wrong usage or a path that cannot
+be read, 130 or 143 stopped at once.
+
+Examples:
+  weir run ./gateway --port-map 80=8080
+  weir run ./gateway --backend default/shop:80=127.0.0.1:3000
+  kustomize build . | weir run -")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) resources: ResourceArgs,
+    /// Serve the port A of Gateways on the local port B; 0: any free one. May be repeated or a list with commas.
+    #[arg(long, value_name = "A=B", value_delimiter = ',')]
+    pub(crate) port_map: Vec<PortMapping>,
+    /// Send the requests for a Service's port to this address instead. May be repeated, also for one Service, whose
+    /// requests are then spread.
+    #[arg(long, value_name = "NS/SERVICE:PORT=ADDR:PORT")]
+    pub(crate) backend: Vec<BackendOverride>,
+    /// Threads that serve requests. Default: one for each core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub(crate) workers: Option<u16>,
+    /// The address that listeners are bound to. On the default only this machine can reach them.
+    #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub(crate) bind: IpAddr,
+    #[command(flatten)]
+    pub(crate) exposure: ExposureArgs,
+    /// How long requests in progress may take to end after SIGTERM or SIGINT, such as 30s or 1m30s.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) drain_timeout: Duration,
+    /// Where requests are logged, as JSON lines: off, stdout, or a file.
+    #[arg(long, value_name = "TARGET", default_value = "stdout", value_parser = access_log)]
+    pub(crate) access_log: AccessLogTarget,
+}
+
+/// Where the process can be looked at and told what to do.
+#[derive(Debug, Args)]
+pub(crate) struct ExposureArgs {
+    /// The address of the admin API (port 0: any free one), or `off`.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
+    pub(crate) admin: Admin,
+    /// A file with the token that the admin API asks for (`Authorization: Bearer TOKEN`): 16 to 4096 characters of one
+    /// line. Needed where --admin is not a loopback address.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_token_file: Option<PathBuf>,
+    /// A further address for /healthz, /readyz and /metrics alone, which asks for no token. Default: none; the admin API
+    /// has them.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics: Option<SocketAddr>,
+}
