@@ -169,6 +169,17 @@ pub(crate) fn index(
         for (field, finding, text) in findings {
             found.warning(&object_ref(name), field.clone(), finding, text);
         }
+        let merge_type = policy.merge_type();
+        if let Some(MergeType::Unsupported(word)) = &merge_type {
+            // However long it is.
+            let word: String = word.chars().take(40).collect();
+            let text = format!(
+                "{word:?} is no way to merge: where there is a policy to merge into, this one is invalid, elsewhere it says \
+                 nothing; use StrategicMerge or JSONMerge"
+            );
+            let field = FieldPath::new("spec.mergeType");
+            found.warning(&object_ref(name), field, "setting-ignored", text);
+        }
         let name = PolicyRef {
             kind: Arc::clone(&kind),
             name: name.clone(),
@@ -176,7 +187,7 @@ pub(crate) fn index(
         policies.push(AttachedPolicy {
             policy: Arc::clone(policy),
             created: created(&policy.metadata),
-            merge_type: policy.merge_type(),
+            merge_type,
             name,
             targets: Arc::clone(targets),
             outcomes: Vec::new(),

@@ -32,9 +32,25 @@ pub(crate) struct Merged {
     pub(crate) rules: RuleNames,
 }
 
-/// One policy by itself.
+/// One policy by itself: what it deletes, there is nothing of.
 pub(crate) fn alone(side: Side<'_>) -> Merged {
-    Node::read(side.settings, Owner::Child).finish(side.policy, side.policy)
+    json_merge(None, side.settings).finish(side.policy, side.policy)
+}
+
+/// Settings to be merged into: a null is absent there, as it deletes what nobody wrote.
+pub(crate) fn without_nulls(settings: Value) -> Value {
+    match settings {
+        Value::Object(fields) => fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key, without_nulls(value)))
+            .collect(),
+        other @ (Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)) => other,
+    }
 }
 
 /// StrategicMerge: objects merge key by key, null deletes, some lists merge by their `type`, and the rate-limit rules

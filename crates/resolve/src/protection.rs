@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use crate::Context;
 use crate::api::POLICY_GROUP;
 use crate::attach::Claims;
@@ -52,17 +54,20 @@ pub(crate) fn index(
             found.warning(object, whole, "protection-not-enforced", text);
             continue;
         }
-        let text = format!(
-            "{} is not enforced, so what it protects answers 500",
-            object.kind
-        );
-        found.error(object, whole, "protection-not-enforced", text);
-        let targeting = Targeting {
+        let targeting = |spec| Targeting {
             kind: &object.kind,
             namespace: &object.name.namespace,
-            spec: &policy.spec,
+            spec,
         };
-        let (targets, findings) = places.resolve(targeting);
+        let (mut targets, findings) = places.resolve(targeting(&policy.spec));
+        let mut what = "what it protects";
+        if !names_targets(policy) || findings.iter().any(|(_, id, _)| *id == "invalid-target") {
+            // Nobody can tell what it was to protect.
+            what = "everything in its namespace";
+            targets = places.resolve(targeting(&everything())).0;
+        }
+        let text = format!("{} is not enforced, so {what} answers 500", object.kind);
+        found.error(object, whole, "protection-not-enforced", text);
         for (field, id, text) in findings {
             found.warning(object, field, id, text);
         }
@@ -85,6 +90,27 @@ pub(crate) fn index(
         }
     }
     protections
+}
+
+/// Whether a policy says what it targets.
+fn names_targets(policy: &OtherPolicy) -> bool {
+    let ways = ["targetRef", "targetRefs", "targetSelectors"];
+    let there = |way: &&str| policy.spec.get(way).is_some_and(|it| !it.is_null());
+    ways.iter().any(there)
+}
+
+/// A spec that targets all that a policy can target in its own namespace.
+fn everything() -> Value {
+    let kinds = [
+        "Gateway",
+        "ListenerSet",
+        "HTTPRoute",
+        "GRPCRoute",
+        "TCPRoute",
+        "TLSRoute",
+        "UDPRoute",
+    ];
+    json!({ "targetSelectors": kinds.map(|kind| json!({ "kind": kind })) })
 }
 
 /// Whether what a policy targets is unsafe without it.

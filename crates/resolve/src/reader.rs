@@ -1,5 +1,7 @@
 //! From one document to one object: which kinds are read, which fields they have, and what is wrong with it.
 
+mod values;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,7 +13,6 @@ use weir_plan::NamespacedName;
 use crate::admission::pattern::{is_hostname, is_label};
 use crate::admission::{self, Violation};
 use crate::api::envoy_proxy::EnvoyProxySpec;
-use crate::api::spec::BackendTrafficPolicySpec;
 use crate::api::{BackendTrafficPolicy, EnvoyProxy, GATEWAY_GROUP, ObjectMeta, POLICY_GROUP};
 use crate::diagnostics::{
     Diagnostic, Diagnostics, FieldPath, MAX_FINDINGS_OF_AN_OBJECT, ObjectRef, Severity,
@@ -20,9 +21,14 @@ use crate::features::routing_type::RoutingType;
 use crate::object::{DISCOVERY_GROUP, Object, OtherPolicy, Reading};
 use crate::strict::{self, UnknownField};
 use crate::suggestion::{suggest, unknown_field};
+use values::{is_larger_than, whole_numbers};
 
 /// The group of what is experimental in the Gateway API.
 const EXPERIMENTAL_GROUP: &str = "gateway.networking.x-k8s.io";
+
+/// Values that the settings of a policy may have, objects and lists included. Each is kept several times with its place and its author,
+/// which takes a few kilobytes where it stands in an object by itself. A cluster bounds objects as well, by their bytes.
+const MAX_POLICY_VALUES: usize = 50_000;
 
 /// How much of an object is judged.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,11 +81,12 @@ pub(crate) fn read(document: Value, admission: Admission) -> Reading {
         kind: String::new(),
         name: NamespacedName::new("", ""),
     };
-    let Value::Object(fields) = document else {
+    let Value::Object(mut fields) = document else {
         let message =
             "not an object of Kubernetes: expected a mapping with apiVersion, kind and metadata";
         return Err(vec![error(&unnamed, "", "wrong-type", message)]);
     };
+    fields.values_mut().for_each(whole_numbers);
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     let missing = ["apiVersion", "kind"]
@@ -208,17 +215,31 @@ impl Reader {
         let mut spec = self.fields.remove("spec").unwrap_or_default();
         self.unknown_at_the_top();
         lengthen_local_limit(&mut spec);
-        match self.admission {
+        let fine = match self.admission {
             Admission::Whole => {
+                // What admission lets through and no type of ours holds, such as a count below 0, makes the policy
+                // invalid, as it does in a cluster.
                 let refused = admission::policy::check(&spec);
                 let fine = refused.is_empty();
                 self.refuse(refused);
-                // What admission lets through must be of the types that settings are lowered from.
-                if fine {
-                    self.strict::<BackendTrafficPolicySpec>(&spec, &FieldPath::new("spec"));
-                }
+                fine
             }
-            Admission::None => admission::policy::fold_case(&mut spec),
+            Admission::None => {
+                admission::policy::fold_case(&mut spec);
+                true
+            }
+        };
+        // Last, as what has too many of one thing has been told so.
+        let mut left = MAX_POLICY_VALUES;
+        let settings = spec.as_object().into_iter().flatten();
+        let mut settings = settings.filter(|(name, _)| !name.starts_with("target"));
+        if fine && settings.any(|(_, it)| is_larger_than(it, &mut left)) {
+            let message = format!(
+                "its settings have more than {MAX_POLICY_VALUES} values; write several policies"
+            );
+            let at = FieldPath::new("spec");
+            self.found.error(&self.object, at, "too-large", message);
+            return self.finish(None);
         }
         let policy = metadata.map(|metadata| BackendTrafficPolicy { metadata, spec });
         self.finish(policy.map(|it| Object::BackendTrafficPolicy(Arc::new(it))))

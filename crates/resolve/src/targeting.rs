@@ -364,10 +364,7 @@ impl<'a> Places<'a> {
             "" | "Same" => namespace == own,
             "All" => true,
             "Selector" => selector.as_ref().is_some_and(|selector| {
-                selectors::matches(
-                    selector,
-                    &selectors::namespace_labels(self.resources, namespace),
-                )
+                selectors::selects_namespace(selector, self.resources, namespace)
             }),
             _ => false,
         }

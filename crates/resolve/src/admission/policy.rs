@@ -12,8 +12,8 @@ use super::policy_traffic::{
 use super::policy_upstream::{
     CIRCUIT_BREAKER, CONNECTION, DNS, HEALTH_CHECK, HTTP2, LOAD_BALANCER, RETRY, TIMEOUT,
 };
-use super::schema::Schema::{Bool, ByteSize, Integer, List, Map, Object, Text, Words};
-use super::schema::{DURATION, INTEGER, Schema, TEXT, list, may, must};
+use super::schema::Schema::{Bool, ByteSize, Int32, Integer, List, Map, Object, Text, Words};
+use super::schema::{DURATION, INT32, Schema, TEXT, list, may, must};
 use super::{Violation, judge, pattern, policy_rules, schema};
 
 /// What the API server would refuse in the spec of a BackendTrafficPolicy.
@@ -40,7 +40,7 @@ pub(crate) const SPEC: Schema = Object(&[
     may(
         "tcpKeepalive",
         Object(&[
-            may("probes", INTEGER),
+            may("probes", INT32),
             may("idleTime", DURATION),
             may("interval", DURATION),
         ]),
@@ -72,10 +72,8 @@ pub(super) const HTTP_STATUS: Schema = Integer(100, 599);
 pub(super) const PORT: Schema = Integer(1, 65535);
 pub(super) const PERCENT: Schema = Integer(0, 100);
 pub(super) const NUMBER_OF: Schema = Integer(0, 4_294_967_295);
-pub(super) const FRACTION: Schema = Object(&[
-    must("numerator", Integer(0, i64::MAX)),
-    may("denominator", Integer(1, i64::MAX)),
-]);
+pub(super) const FRACTION: Schema =
+    Object(&[must("numerator", Int32(0)), may("denominator", Int32(1))]);
 
 const TARGET_REF: Schema = Object(&[
     // Required by the reference; people leave it out, and there is only one that fits.

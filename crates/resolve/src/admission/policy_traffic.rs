@@ -3,9 +3,11 @@
 use super::pattern;
 use super::policy::{FRACTION, GROUP, HTTP_STATUS, KIND, NUMBER_OF, OBJECT_NAME, PERCENT};
 use super::schema::Schema::{
-    Bool, ByteSize, Codes, Integer, List, Map, Number, Object, Text, Words,
+    Bool, ByteSize, Codes, Int32, Integer, List, Map, Number, Object, Text, Words,
 };
-use super::schema::{self, DURATION, Field, INTEGER, Schema, TEXT, Unique, list, may, must, up_to};
+use super::schema::{
+    self, DURATION, Field, INT32, INTEGER, Schema, TEXT, Unique, list, may, must, up_to,
+};
 
 pub(super) const RATE_LIMIT: Schema = Object(&[
     may("type", Words(&["Global", "Local"])),
@@ -134,8 +136,8 @@ pub(super) const FAULT_INJECTION: Schema = Object(&[
 pub(super) const ADMISSION_CONTROL: Schema = Object(&[
     may("samplingWindow", DURATION),
     may("minSuccessRate", Integer(1, 100)),
-    may("rejectionAggression", Integer(1, i64::MAX)),
-    may("minRequestRate", Integer(0, i64::MAX)),
+    may("rejectionAggression", Int32(1)),
+    may("minRequestRate", Int32(0)),
     may("maxRejectionPercent", PERCENT),
     may(
         "successCriteria",
@@ -282,7 +284,7 @@ const REDIRECT: Schema = Object(&[
             may("replacePrefixMatch", Text(0, 1024, None)),
         ]),
     ),
-    may("port", INTEGER),
+    may("port", INT32),
     may("statusCode", Codes(&[301, 302])),
 ]);
 

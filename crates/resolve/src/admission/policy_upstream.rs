@@ -2,8 +2,8 @@
 
 use super::pattern;
 use super::policy::{FRACTION, HTTP_STATUS, NUMBER_OF, PERCENT, PORT};
-use super::schema::Schema::{Any, Bool, ByteSize, Integer, List, Map, Object, Text, Words};
-use super::schema::{self, DURATION, INTEGER, Schema, TEXT, Unique, list, may, must, up_to};
+use super::schema::Schema::{Any, Bool, ByteSize, Int32, Integer, List, Map, Object, Text, Words};
+use super::schema::{self, DURATION, INT32, INTEGER, Schema, TEXT, Unique, list, may, must, up_to};
 
 pub(super) const LOAD_BALANCER: Schema = Object(&[
     must(
@@ -58,7 +58,7 @@ const BACKEND_UTILIZATION: Schema = Object(&[
     may("blackoutPeriod", DURATION),
     may("weightExpirationPeriod", DURATION),
     may("weightUpdatePeriod", DURATION),
-    may("errorUtilizationPenaltyPercent", Integer(0, i64::MAX)),
+    may("errorUtilizationPenaltyPercent", Int32(0)),
     may("metricNamesForComputingUtilization", List(&list(TEXT))),
     may("keepResponseHeaders", Bool),
     may(
@@ -83,14 +83,14 @@ const ZONE_AWARE: Schema = Object(&[
             may("percentageEnabled", PERCENT),
             may(
                 "force",
-                Object(&[may("minEndpointsInZoneThreshold", INTEGER)]),
+                Object(&[may("minEndpointsInZoneThreshold", INT32)]),
             ),
         ]),
     ),
     may(
         "weightedZones",
         List(&schema::List {
-            items: Object(&[must("zone", TEXT), must("weight", INTEGER)]),
+            items: Object(&[must("zone", TEXT), must("weight", INT32)]),
             least: 0,
             most: usize::MAX,
             unique: Unique::Key("zone"),
@@ -99,8 +99,8 @@ const ZONE_AWARE: Schema = Object(&[
 ]);
 
 pub(super) const RETRY: Schema = Object(&[
-    may("numRetries", Integer(0, i64::MAX)),
-    may("numAttemptsPerPriority", INTEGER),
+    may("numRetries", Int32(0)),
+    may("numAttemptsPerPriority", INT32),
     may(
         "retryOn",
         Object(&[
@@ -144,9 +144,9 @@ pub(super) const HEALTH_CHECK: Schema = Object(&[
             may("interval", DURATION),
             may("baseEjectionTime", DURATION),
             may("maxEjectionPercent", PERCENT),
-            may("consecutive5XxErrors", INTEGER),
-            may("consecutiveGatewayErrors", INTEGER),
-            may("consecutiveLocalOriginFailures", INTEGER),
+            may("consecutive5XxErrors", INT32),
+            may("consecutiveGatewayErrors", INT32),
+            may("consecutiveLocalOriginFailures", INT32),
             may("splitExternalLocalOriginErrors", Bool),
             may("failurePercentageThreshold", PERCENT),
             may("alwaysEjectOneEndpoint", Bool),
@@ -158,8 +158,8 @@ const ACTIVE_HEALTH_CHECK: Schema = Object(&[
     may("timeout", DURATION),
     may("interval", DURATION),
     may("initialJitter", DURATION),
-    may("unhealthyThreshold", Integer(1, i64::MAX)),
-    may("healthyThreshold", Integer(1, i64::MAX)),
+    may("unhealthyThreshold", Int32(1)),
+    may("healthyThreshold", Int32(1)),
     may(
         "http",
         Object(&[
@@ -223,10 +223,7 @@ pub(super) const CIRCUIT_BREAKER: Schema = Object(&[
     may("perEndpoint", Object(&[may("maxConnections", NUMBER_OF)])),
     may(
         "retryBudget",
-        Object(&[
-            must("percent", FRACTION),
-            may("minRetryConcurrency", INTEGER),
-        ]),
+        Object(&[must("percent", FRACTION), may("minRetryConcurrency", INT32)]),
     ),
 ]);
 
@@ -251,7 +248,7 @@ pub(super) const CONNECTION: Schema = Object(&[
         "preconnect",
         Object(&[
             may("perEndpointPercent", Integer(100, 300)),
-            may("predictivePercent", Integer(100, i64::MAX)),
+            may("predictivePercent", Int32(100)),
         ]),
     ),
 ]);

@@ -19,6 +19,8 @@ pub(crate) enum Schema {
     Bool,
     /// A whole number within bounds.
     Integer(i64, i64),
+    /// A whole number of 32 bits, from a least one on.
+    Int32(i64),
     /// One of these whole numbers.
     Codes(&'static [i64]),
     /// A number.
@@ -105,6 +107,8 @@ pub(crate) enum Unique {
 pub(crate) const TEXT: Schema = Schema::Text(0, usize::MAX, None);
 /// Any whole number.
 pub(crate) const INTEGER: Schema = Schema::Integer(i64::MIN, i64::MAX);
+/// Any whole number of 32 bits.
+pub(crate) const INT32: Schema = Schema::Int32(i64::MIN);
 /// A duration of the Gateway API (GEP-2257).
 pub(crate) const DURATION: Schema = Schema::Text(0, usize::MAX, Some(pattern::DURATION));
 
@@ -181,6 +185,19 @@ impl Check {
             (Schema::Integer(least, most), Value::Number(number)) => {
                 self.integer(number, *least, *most, at);
             }
+            (Schema::Int32(least), Value::Number(number)) => {
+                self.integer(number, *least, i64::MAX, at);
+                if number.as_i64().is_some_and(|it| i32::try_from(it).is_err()) {
+                    let message = format!(
+                        "Invalid value: {number}: Checked value must be of type integer with format int32 in {at}"
+                    );
+                    self.violations.push(Violation {
+                        at: at.clone(),
+                        id: NOT_ADMITTED,
+                        message,
+                    });
+                }
+            }
             (Schema::Codes(codes), Value::Number(number)) => {
                 if !number.as_i64().is_some_and(|code| codes.contains(&code)) {
                     self.unsupported(at, value, codes);
@@ -203,7 +220,7 @@ impl Check {
             (Schema::ByteSize, Value::Number(number)) if number.is_i64() || number.is_u64() => {}
             (Schema::Object(fields), Value::Object(map)) => self.object(map, fields, at),
             (Schema::Map(values), Value::Object(map)) => {
-                for (key, value) in map {
+                for (key, value) in map.iter().filter(|(_, value)| !value.is_null()) {
                     self.value(value, values, &at.child(key));
                 }
             }
@@ -212,6 +229,7 @@ impl Check {
                 Schema::Bool
                 | Schema::Number
                 | Schema::Integer(..)
+                | Schema::Int32(_)
                 | Schema::Codes(_)
                 | Schema::Text(..)
                 | Schema::Words(_)
@@ -364,7 +382,7 @@ impl Check {
         let expected = match schema {
             Schema::Any => "any",
             Schema::Bool => "boolean",
-            Schema::Integer(..) | Schema::Codes(_) => "integer",
+            Schema::Integer(..) | Schema::Int32(_) | Schema::Codes(_) => "integer",
             Schema::Number => "number",
             Schema::Text(..) | Schema::Words(_) => "string",
             Schema::ByteSize => "integer,string",

@@ -74,6 +74,33 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     Some(Duration::from_nanos(nanos.unsigned_abs()))
 }
 
+/// What Go's `time.ParseDuration` says of a text that is no duration: the reference's statuses quote it.
+pub(crate) fn duration_error(text: &str) -> String {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let mut rest = unsigned;
+    loop {
+        let number_end = rest.find(|c| !is_number(c)).unwrap_or(rest.len());
+        let (number, tail) = rest.split_at(number_end);
+        let has_digit = number.contains(|c: char| c.is_ascii_digit());
+        if !has_digit || number.matches('.').count() > 1 {
+            return format!("time: invalid duration {text:?}");
+        }
+        let unit_end = tail.find(is_number).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        match unit {
+            "" => return format!("time: missing unit in duration {text:?}"),
+            "ns" | "us" | "µs" | "ms" | "s" | "m" | "h" => {}
+            _ => return format!("time: unknown unit {unit:?} in duration {text:?}"),
+        }
+        if tail.is_empty() {
+            // Negative, or longer than can be said.
+            return format!("time: invalid duration {text:?}");
+        }
+        rest = tail;
+    }
+}
+
 /// A number of bytes as Kubernetes writes quantities: `100M`, `64Ki`, `5000`, or a bare number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -180,6 +207,22 @@ impl Fraction {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_go_says_of_durations() {
+        for (text, expected) in [
+            ("x", r#"time: invalid duration "x""#),
+            ("", r#"time: invalid duration """#),
+            ("5", r#"time: missing unit in duration "5""#),
+            ("1s5", r#"time: missing unit in duration "1s5""#),
+            ("5y", r#"time: unknown unit "y" in duration "5y""#),
+            ("1m5y", r#"time: unknown unit "y" in duration "1m5y""#),
+            ("1.2.3s", r#"time: invalid duration "1.2.3s""#),
+        ] {
+            assert_eq!(parse_duration(text), None, "{text}");
+            assert_eq!(duration_error(text), expected);
+        }
+    }
 
     #[test]
     fn durations() {

@@ -102,6 +102,7 @@ impl Writer<'_> {
             Schema::Any
             | Schema::Bool
             | Schema::Integer(..)
+            | Schema::Int32(_)
             | Schema::Codes(_)
             | Schema::Number
             | Schema::Text(..)
@@ -157,6 +158,9 @@ fn shape(schema: &Schema) -> String {
         Schema::Bool => "`true` or `false`".to_owned(),
         Schema::Number => "number".to_owned(),
         Schema::Integer(least, most) => format!("whole number{}", bounds(least, most)),
+        Schema::Int32(least) => {
+            format!("whole number{}", bounds(least, &i64::from(i32::MAX)))
+        }
         Schema::Codes(codes) => one_of(codes.iter().map(ToString::to_string)),
         Schema::Words(words) => one_of(words.iter().map(|it| (*it).to_owned())),
         Schema::Text(least, most, pattern) => {
@@ -208,6 +212,7 @@ fn plural(items: &Schema) -> String {
         other @ (Schema::Any
         | Schema::Bool
         | Schema::Integer(..)
+        | Schema::Int32(_)
         | Schema::Codes(_)
         | Schema::Number
         | Schema::Text(_, _, Some(_))
@@ -222,7 +227,7 @@ fn bounds(least: &i64, most: &i64) -> String {
     match (*least, *most) {
         (i64::MIN, i64::MAX) => String::new(),
         (least, i64::MAX) => format!(", {least} or more"),
-        (i64::MIN, most) => format!(", {most} or less"),
+        (i64::MIN, most) => format!(", {most} at most"),
         (least, most) => format!(", {least} to {most}"),
     }
 }

@@ -85,6 +85,13 @@ impl Writer<'_> {
                 }
                 structure
             }
+            Schema::Int32(least) => {
+                let mut structure = json!({"type": "integer", "format": "int32"});
+                if *least != i64::MIN {
+                    structure["minimum"] = json!(least);
+                }
+                structure
+            }
             Schema::Codes(codes) => json!({"type": "integer", "enum": codes}),
             Schema::Words(words) => json!({"type": "string", "enum": words}),
             Schema::Text(least, most, pattern) => {

@@ -61,6 +61,7 @@ fn compare(
         Schema::Any
         | Schema::Bool
         | Schema::Integer(..)
+        | Schema::Int32(_)
         | Schema::Codes(_)
         | Schema::Number
         | Schema::Text(..)
@@ -177,6 +178,10 @@ impl Draw {
                 self.0
                     .i64((*least).max(0)..=(*most).min((*least).max(0) + 120))
             ),
+            Schema::Int32(least) => {
+                let least = (*least).max(0);
+                json!(self.0.i64(least..=least + 120))
+            }
             Schema::Codes(codes) => json!(self.0.choice(*codes)),
             Schema::Words(words) => json!(self.0.choice(*words)),
             Schema::ByteSize => json!("10Mi"),

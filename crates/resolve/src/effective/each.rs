@@ -395,7 +395,7 @@ fn combine(
     let Some(parent) = parent else {
         return lower::lower(merge::alone(child), resources);
     };
-    let base = policies[parent].policy.settings();
+    let base = merge::without_nulls(policies[parent].policy.settings());
     let base = Side {
         policy: &policies[parent].name,
         settings: &base,

@@ -100,13 +100,18 @@ pub(crate) fn lower(spec: Option<&CircuitBreaker>, found: &mut Faults) -> plan::
     let max_connections_per_endpoint =
         per_endpoint
             .as_ref()
-            .map(|PerEndpoint { max_connections }| {
-                limit(
-                    "perEndpoint.maxConnections",
-                    "PerEndpoint.MaxConnections",
-                    *max_connections,
-                )
-                .unwrap_or(1024)
+            .and_then(|PerEndpoint { max_connections }| {
+                let Some(value) = *max_connections else {
+                    return Some(1024);
+                };
+                let limit = u32::try_from(value).ok();
+                if limit.is_none() {
+                    let text = format!(
+                        "{value} is out of range, so there is no such limit; use 0 to 4294967295"
+                    );
+                    found.ignored(FEATURE, "circuitBreaker.perEndpoint.maxConnections", text);
+                }
+                limit
             });
     let max_retries = match retry_budget {
         None => max_parallel_retries.map_or(unset.max_retries, plan::RetryLimit::Count),

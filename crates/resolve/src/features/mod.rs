@@ -97,6 +97,11 @@ impl Faults {
         (!lines.is_empty()).then(|| sentence(&lines.join("\n")))
     }
 
+    /// How many of them make the policy invalid.
+    pub(crate) fn fatal(&self) -> usize {
+        self.list.iter().filter(|fault| fault.fatal).count()
+    }
+
     /// Parses a duration, or says that it is invalid.
     pub(crate) fn duration(
         &mut self,
@@ -109,6 +114,24 @@ impl Faults {
         let parsed = text.parse();
         if parsed.is_none() {
             self.add(feature, field, format!("invalid {name} value {text}"));
+        }
+        parsed
+    }
+
+    /// Parses a duration. One that is none is left out, as in the reference, which says nothing of it; `then` tells what
+    /// applies.
+    pub(crate) fn duration_or_default(
+        &mut self,
+        feature: &'static str,
+        field: &str,
+        text: Option<&DurationText>,
+        then: &str,
+    ) -> Option<Duration> {
+        let text = text?;
+        let parsed = text.parse();
+        if parsed.is_none() {
+            let text = format!("{text:?} is no duration, so {then}; write one such as 30s");
+            self.ignored(feature, field, text);
         }
         parsed
     }

@@ -110,9 +110,12 @@ fn each_leaf_knows_who_wrote_it() {
     }
     let alone = alone(Side {
         policy: &policy("child"),
-        settings: &json!({"a": [{"b": {}}, []], "c": null}),
+        settings: &json!({"a": [{"b": {}}, []], "c": null, "d": {"e": null, "f": 1}}),
     });
-    assert_eq!(from(&alone), ["a[0].b: child", "a[1]: child", "c: child"]);
+    assert_eq!(from(&alone), ["a[0].b: child", "a[1]: child", "d.f: child"]);
+    assert_eq!(alone.settings["d"], json!({"f": 1}));
+    let nulls = json!({"a": [{"b": null}], "c": null, "d": {"e": null}});
+    assert_eq!(without_nulls(nulls), json!({"a": [{"b": null}], "d": {}}));
 }
 
 #[test]

@@ -150,13 +150,20 @@ fn says_what_is_wrong_and_where() {
             policy(&json!({"rateLimit": {"local": {"requests": 10}}})),
             &["missing-field spec.rateLimit.local.rules[0].limit.unit: Required value"],
         ),
-        // Negative numbers pass the schema of fields that have no bounds, but are no unsigned numbers.
         (
             policy(
-                &json!({"circuitBreaker": {"retryBudget": {"percent": {"numerator": 1}, "minRetryConcurrency": -1}}}),
+                &json!({"circuitBreaker": {"retryBudget": {"percent": {"numerator": 1}, "minRetryConcurrency": 3_000_000_000_i64}}}),
             ),
             &[
-                "wrong-type spec.circuitBreaker.retryBudget.minRetryConcurrency: invalid value: integer `-1`, expected u32",
+                "not-admitted spec.circuitBreaker.retryBudget.minRetryConcurrency: Invalid value: 3000000000: Checked value \
+                 must be of type integer with format int32 in spec.circuitBreaker.retryBudget.minRetryConcurrency",
+            ],
+        ),
+        (
+            policy(&json!({"retry": {"numRetries": 1.5}})),
+            &[
+                "wrong-type spec.retry.numRetries: Invalid value: \"number\": spec.retry.numRetries in body must be of type \
+                 integer: \"number\"",
             ],
         ),
         (
@@ -298,4 +305,36 @@ fn without_admission_a_policy_is_read_as_go_reads_files() {
         policy.spec["retry"]["perRetry"]["backOff"]["baseInterval"],
         "5.4s"
     );
+}
+
+/// As JSON has it, where all numbers are of one kind.
+#[test]
+fn numbers_without_a_fraction_are_whole() {
+    for (number, expected) in [
+        (json!(5.0), json!(5)),
+        (json!(1e3), json!(1000)),
+        (json!(-0.0), json!(0)),
+    ] {
+        let document = policy(&json!({"retry": {"numRetries": number}}));
+        let (object, _) = Object::read(document).unwrap();
+        let Some(Object::BackendTrafficPolicy(read)) = object else {
+            panic!("{number} is not read")
+        };
+        assert_eq!(read.spec["retry"]["numRetries"], expected);
+    }
+}
+
+#[test]
+fn a_policy_has_so_many_values_at_most() {
+    let policy = |values: usize| {
+        let rules = vec![json!(1); values];
+        let document = policy(
+            &json!({"loadBalancer": {"type": "DynamicModule", "dynamicModule": {
+            "name": "a", "lbPolicyName": "b", "config": rules}}}),
+        );
+        Object::read(document)
+    };
+    assert!(policy(49_000).is_ok());
+    let refused = policy(50_000).unwrap_err();
+    assert_eq!((refused.len(), refused[0].id), (1, "too-large"));
 }

@@ -8,7 +8,7 @@ use super::{Condition, ConditionStatus, GatewayStatus, ListenerStatus, RouteGrou
 use crate::Context;
 use crate::api::GATEWAY_GROUP;
 use crate::resources::Resources;
-use crate::topology::gateways::{GatewayDetail, SetDetail, is_ours};
+use crate::topology::gateways::{GatewayDetail, SetDetail, envoy_proxy_of, is_ours};
 use crate::topology::listeners::{Listener, Reason, serves};
 use crate::topology::{ListenerKey, ListenerNode};
 
@@ -22,9 +22,12 @@ pub(crate) fn of_classes(
         .iter()
         .filter(|(_, class)| is_ours(&class.spec.controller_name, context));
     ours.map(|(name, class)| {
-        let message = match class.spec.parameters_ref {
-            Some(_) => "Valid GatewayClass; its parametersRef is not read",
-            None => "Valid GatewayClass",
+        let message = match envoy_proxy_of(class) {
+            _ if class.spec.parameters_ref.is_none() => "Valid GatewayClass",
+            Some(name) if resources.envoy_proxies.contains_key(&name) => "Valid GatewayClass",
+            Some(_) | None => {
+                "Valid GatewayClass; its parametersRef refers to no EnvoyProxy that is there"
+            }
         };
         let accepted = Condition::yes("Accepted", "Accepted", message, class.metadata.generation);
         (name.name.to_string(), vec![accepted])

@@ -8,7 +8,7 @@ use weir_plan::NamespacedName;
 use super::listeners::{self, Claims, Listener, label_selector};
 use super::selectors::Namespaces;
 use super::{GatewayNode, ListenerKey, ListenerNode, created};
-use crate::api::{GATEWAY_GROUP, Gateway, ListenerSet, POLICY_GROUP};
+use crate::api::{GATEWAY_GROUP, Gateway, GatewayClass, ListenerSet, POLICY_GROUP};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef};
 use crate::features::routing_type::RoutingType;
 use crate::resources::Resources;
@@ -253,24 +253,30 @@ fn routing_type(gateway: &Gateway, namespace: &str, resources: &Resources) -> Ro
     let own = own
         .filter(|it| it.group == POLICY_GROUP && it.kind == "EnvoyProxy")
         .map(|it| NamespacedName::new(namespace, it.name.as_str()));
-    let of_class = || {
-        let class = NamespacedName::new("", gateway.spec.gateway_class_name.as_str());
-        let class = resources.gateway_classes.get(&class)?;
-        let it = class.spec.parameters_ref.as_ref()?;
-        let is_ours = it.group == POLICY_GROUP && it.kind == "EnvoyProxy";
-        is_ours.then(|| {
-            NamespacedName::new(
-                it.namespace.as_deref().unwrap_or_default(),
-                it.name.as_str(),
-            )
-        })
-    };
+    let of_class = || envoy_proxy_of(class_of(gateway, resources)?);
     // The Gateway's own takes the place of the class's.
     let name = own.or_else(of_class);
     let proxy = name.and_then(|name| resources.envoy_proxies.get(&name));
     proxy
         .and_then(|it| RoutingType::parse(it.spec.routing_type.as_deref()?))
         .unwrap_or_default()
+}
+
+fn class_of<'a>(gateway: &Gateway, resources: &'a Resources) -> Option<&'a GatewayClass> {
+    let class = NamespacedName::new("", gateway.spec.gateway_class_name.as_str());
+    resources.gateway_classes.get(&class).map(|it| &**it)
+}
+
+/// The EnvoyProxy that a class refers to, whether it is there or not.
+pub(crate) fn envoy_proxy_of(class: &GatewayClass) -> Option<NamespacedName> {
+    let it = class.spec.parameters_ref.as_ref()?;
+    let is_ours = it.group == POLICY_GROUP && it.kind == "EnvoyProxy";
+    is_ours.then(|| {
+        NamespacedName::new(
+            it.namespace.as_deref().unwrap_or_default(),
+            it.name.as_str(),
+        )
+    })
 }
 
 /// Listener names are unique where they are written; the first of several counts.
@@ -379,6 +385,15 @@ fn unread_settings(
             }),
             "infrastructure.parametersRef",
             "it refers to no EnvoyProxy that is there",
+        ),
+        (
+            class_of(gateway, resources).is_some_and(|class| {
+                let proxy = envoy_proxy_of(class);
+                class.spec.parameters_ref.is_some()
+                    && proxy.is_none_or(|name| !resources.envoy_proxies.contains_key(&name))
+            }),
+            "gatewayClassName",
+            "the parametersRef of its class refers to no EnvoyProxy that is there",
         ),
         (
             spec.default_scope.is_some(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use weir_plan::NamespacedName;
 
+use crate::admission::pattern::is_hostname;
 use crate::resources::Resources;
 
 /// The label under which every namespace is known, whether its object is there or not.
@@ -24,6 +25,72 @@ pub fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> b
             .iter()
             .flatten()
             .all(|it| fulfils(it, labels))
+        // Last, as most objects are not selected.
+        && is_readable(selector)
+}
+
+/// Whether Kubernetes takes the keys and values of a selector for those of labels. It reads a selector as a whole.
+fn is_readable(selector: &LabelSelector) -> bool {
+    let LabelSelector {
+        match_labels,
+        match_expressions,
+    } = selector;
+    let labels = match_labels.iter().flatten();
+    let expressions = match_expressions.iter().flatten();
+    labels
+        .map(|(key, value)| (key, std::slice::from_ref(value)))
+        .chain(expressions.map(|it| (&it.key, it.values.as_deref().unwrap_or_default())))
+        .all(|(key, values)| is_label_key(key) && values.iter().all(|it| is_label_value(it)))
+}
+
+/// A name, with the domain of whoever defines it in front or not.
+fn is_label_key(key: &str) -> bool {
+    let (domain, name) = match key.split_once('/') {
+        Some((domain, name)) => (Some(domain), name),
+        None => (None, key),
+    };
+    !name.is_empty()
+        && is_label_value(name)
+        && domain.is_none_or(|domain| domain.len() <= 253 && is_hostname(domain))
+}
+
+/// At most 63 letters, digits and inner `-`, `_` and `.`; it may be empty.
+fn is_label_value(value: &str) -> bool {
+    let is_end = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
+    value.len() <= 63
+        && is_end(value.chars().next())
+        && is_end(value.chars().last())
+        && value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+/// Whether a policy's selector of namespaces means this one. One that has no labels, or whose object is not there, is only
+/// meant by a selector that goes by its name.
+pub(crate) fn selects_namespace(
+    selector: &LabelSelector,
+    resources: &Resources,
+    namespace: &str,
+) -> bool {
+    let LabelSelector {
+        match_labels,
+        match_expressions,
+    } = selector;
+    let object = resources
+        .namespaces
+        .get(&NamespacedName::new("", namespace));
+    let has_labels = object
+        .and_then(|it| it.metadata.labels.as_ref())
+        .is_some_and(|it| !it.is_empty());
+    let by_name = match_labels
+        .iter()
+        .flatten()
+        .any(|(key, _)| key == NAMESPACE_NAME)
+        || match_expressions
+            .iter()
+            .flatten()
+            .any(|it| it.key == NAMESPACE_NAME);
+    (has_labels || by_name) && matches(selector, &namespace_labels(resources, namespace))
 }
 
 fn fulfils(requirement: &LabelSelectorRequirement, labels: &BTreeMap<String, String>) -> bool {
@@ -116,6 +183,15 @@ mod tests {
             (expression("DoesNotExist", "env", &[]), true),
             (expression("DoesNotExist", "tier", &[]), false),
             (expression("Like", "tier", &["edge"]), false),
+            // Keys and values that are none of labels: Kubernetes reads no such selector.
+            (expression("DoesNotExist", "a b", &[]), false),
+            (expression("In", "tier", &["edge", "a b!"]), false),
+            (expression("NotIn", "tier", &["bad value!"]), false),
+            (expression("DoesNotExist", "example.com/tier", &[]), true),
+            (expression("DoesNotExist", "Example.com/tier", &[]), false),
+            (expression("DoesNotExist", "-tier", &[]), false),
+            (expression("NotIn", "tier", &[""]), true),
+            (expression("NotIn", "tier", &[&"a".repeat(64)]), false),
         ];
         for (value, expected) in cases {
             assert_eq!(
@@ -142,5 +218,41 @@ mod tests {
             selector(serde_json::json!({"matchLabels": {"env": "prod", NAMESPACE_NAME: "shop"}}));
         assert!(Namespaces::Selector(prod.clone()).allow(&resources, "shop"));
         assert!(!Namespaces::Selector(prod).allow(&resources, "blog"));
+    }
+
+    #[test]
+    fn a_policy_selects_no_namespace_without_labels_but_by_its_name() {
+        let mut resources = Resources::default();
+        for (name, labels) in [
+            ("shop", serde_json::json!({"env": "prod"})),
+            ("bare", serde_json::json!({})),
+        ] {
+            let object = serde_json::json!({"metadata": {"name": name, "labels": labels}});
+            resources.namespaces.insert(
+                NamespacedName::new("", name),
+                Arc::new(serde_json::from_value(object).unwrap()),
+            );
+        }
+        let everything = selector(serde_json::json!({}));
+        let not_there = selector(
+            serde_json::json!({"matchExpressions": [{"key": "env", "operator": "DoesNotExist"}]}),
+        );
+        let named =
+            |name: &str| selector(serde_json::json!({"matchLabels": {NAMESPACE_NAME: name}}));
+        for (selector, namespace, expected) in [
+            (&everything, "shop", true),
+            (&everything, "bare", false),
+            (&everything, "unknown", false),
+            (&not_there, "bare", false),
+            (&named("unknown"), "unknown", true),
+            (&named("bare"), "bare", true),
+            (&named("bare"), "shop", false),
+        ] {
+            assert_eq!(
+                selects_namespace(selector, &resources, namespace),
+                expected,
+                "{namespace}"
+            );
+        }
     }
 }

@@ -53,6 +53,24 @@ fn routes_under_an_invalid_policy_answer_500_and_others_do_not() {
     );
 }
 
+/// The schema of some counts has no least value, so an API server admits them.
+#[test]
+fn a_count_below_0_is_invalid_and_named() {
+    let bad = policy("bad", "HTTPRoute web", "tcpKeepalive: {probes: -1}");
+    let resolution = resolved(&bad);
+    assert_eq!(
+        told(&resolution, "bad"),
+        [
+            "Gateway edge: Accepted=False Invalid Invalid spec.tcpKeepalive.probes: invalid value: integer `-1`, expected u32."
+        ]
+    );
+    assert_eq!(
+        findings(&resolution, "bad"),
+        ["invalid-policy spec.tcpKeepalive.probes"]
+    );
+    assert_eq!(answers(&resolution, "web"), [500, 500]);
+}
+
 #[test]
 fn a_failed_merge_answers_500_on_the_listeners_where_it_fails() {
     let route = policy(
@@ -166,6 +184,52 @@ fn what_is_protected_by_a_policy_that_is_not_enforced_answers_500() {
         reason,
         Some("protected by SecurityPolicy shop/secure, which is not enforced here")
     );
+}
+
+/// What nobody can tell to be open is closed.
+#[test]
+fn a_policy_that_protects_and_does_not_say_what_closes_its_namespace() {
+    let security = |spec: &str| {
+        format!(
+            "
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: SecurityPolicy
+metadata: {{name: secure, namespace: shop}}
+{spec}
+---"
+        )
+    };
+    for spec in [
+        "",
+        "spec: {basicAuth: {}}",
+        "spec: {targetRefs: web}",
+        "spec: {targetRefs: [7]}",
+    ] {
+        let resolution = resolved(&security(spec));
+        assert_eq!(
+            (answers(&resolution, "web"), answers(&resolution, "one")),
+            (vec![500, 500], vec![500]),
+            "{spec}"
+        );
+    }
+    // An empty list targets nothing.
+    let resolution = resolved(&security("spec: {targetRefs: []}"));
+    assert_eq!(answers(&resolution, "one"), [0]);
+}
+
+#[test]
+fn a_merge_type_that_is_none_is_told_even_where_there_is_nothing_to_merge_with() {
+    let child = policy(
+        "child",
+        "HTTPRoute web",
+        "mergeType: StrategicMerg, retry: {}",
+    );
+    let resolution = resolved(&child);
+    assert_eq!(
+        findings(&resolution, "child"),
+        ["setting-ignored spec.mergeType"]
+    );
+    assert_eq!(answers(&resolution, "web"), [0, 0]);
 }
 
 #[test]

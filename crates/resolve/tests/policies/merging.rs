@@ -191,3 +191,48 @@ fn rules_of_both_policies_keep_their_names() {
         ]
     );
 }
+
+#[test]
+fn an_entry_of_a_map_can_be_deleted() {
+    for mode in ["JSONMerge", "StrategicMerge"] {
+        let tags = "telemetry: {tracing: {tags: {a: x, b: v}}}";
+        let child =
+            format!("mergeType: {mode}, telemetry: {{tracing: {{tags: {{a: null, c: w}}}}}}");
+        let resolution = resolved(
+            &[
+                policy("gateway", "Gateway edge", tags),
+                policy("route", "HTTPRoute web", &child),
+            ]
+            .concat(),
+        );
+        assert_eq!(
+            settings(&resolution, "web/0"),
+            [
+                "telemetry.tracing.tags.b=\"v\" (gateway)",
+                "telemetry.tracing.tags.c=\"w\" (route)"
+            ],
+            "{mode}"
+        );
+        // Where there is nothing to merge with, or in what is merged into, a null deletes nothing.
+        for alone in [
+            policy("route", "HTTPRoute web", &child),
+            [
+                policy(
+                    "gateway",
+                    "Gateway edge",
+                    "telemetry: {tracing: {tags: {a: null, c: w}}}",
+                ),
+                policy("route", "HTTPRoute web", &format!("mergeType: {mode}")),
+            ]
+            .concat(),
+        ] {
+            let resolution = resolved(&alone);
+            let effective = effective(&resolution, "web/0", "http");
+            assert_eq!(effective.invalid, None, "{mode}");
+            assert_eq!(
+                effective.settings["telemetry"]["tracing"]["tags"],
+                serde_json::json!({"c": "w"})
+            );
+        }
+    }
+}

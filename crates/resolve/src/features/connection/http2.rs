@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use weir_plan::features::connection as plan;
 
 use super::Faults;
-use crate::api::scalar::{DurationText, Quantity};
+use crate::api::scalar::{DurationText, Quantity, duration_error};
 
 const FEATURE: &str = "HTTP2";
 const WINDOWS: std::ops::RangeInclusive<i64> = 65_535..=2_147_483_647;
@@ -133,19 +133,19 @@ fn lower_keepalive(
     let at = "http2.connectionKeepalive";
     if timeout.is_none() {
         let text = "invalid ConnectionKeepalive.Timeout: it is required";
-        found.add(FEATURE, at, text);
+        found.add(FEATURE, format!("{at}.timeout"), text);
     }
     let mut read = |field: &str, name: &str, text: &Option<DurationText>| {
         let text = text.as_ref()?;
-        let time = text.parse().filter(|it| *it >= Duration::from_millis(1));
-        if time.is_none() {
-            found.add(
-                FEATURE,
-                format!("{at}.{field}"),
-                format!("invalid ConnectionKeepalive.{name}: {text} is less than 1ms"),
-            );
-        }
-        time
+        let time = text.parse();
+        let why = match time {
+            None => duration_error(&text.0),
+            Some(time) if time < Duration::from_millis(1) => format!("{text} is less than 1ms"),
+            Some(_) => return time,
+        };
+        let why = format!("invalid ConnectionKeepalive.{name}: {why}");
+        found.add(FEATURE, format!("{at}.{field}"), why);
+        None
     };
     let interval = read("interval", "Interval", interval);
     let timeout = read("timeout", "Timeout", timeout);

@@ -73,7 +73,12 @@ pub(crate) fn lower_keepalive(
     } = spec?;
     let mut seconds = |field, name, text: &Option<DurationText>| {
         let time = found.duration("TCPKeepalive", field, name, text.as_ref())?;
-        Some(Duration::from_secs(time.as_secs()))
+        let seconds = Duration::from_secs(time.as_secs());
+        if seconds.is_zero() && !time.is_zero() {
+            let text = "less than a second counts as 0, which switches keepalive off";
+            found.ignored("TCPKeepalive", field, text);
+        }
+        Some(seconds)
     };
     let idle_time = seconds("tcpKeepalive.idleTime", "IdleTime", idle_time);
     let interval = seconds("tcpKeepalive.interval", "Interval", interval);

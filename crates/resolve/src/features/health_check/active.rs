@@ -95,6 +95,7 @@ pub(super) fn lower(
         "timeout",
         "HealthCheck.Timeout",
         timeout.as_ref(),
+        "the default of 1s applies",
     );
     let interval = positive(
         found,
@@ -102,12 +103,13 @@ pub(super) fn lower(
         "interval",
         "HealthCheck.Interval",
         interval.as_ref(),
+        "the default of 3s applies",
     );
-    let initial_jitter = found.duration(
+    let initial_jitter = found.duration_or_default(
         FEATURE,
         "healthCheck.active.initialJitter",
-        "HealthCheck.InitialJitter",
         initial_jitter.as_ref(),
+        "there is none",
     );
     for (field, name, threshold) in [
         (

@@ -33,7 +33,11 @@ pub struct PassiveHealthCheck {
     pub always_eject_one_endpoint: Option<bool>,
 }
 
-pub(super) fn lower(spec: &PassiveHealthCheck, found: &mut Faults) -> plan::PassiveHealthCheck {
+/// None: endpoints are not watched.
+pub(super) fn lower(
+    spec: &PassiveHealthCheck,
+    found: &mut Faults,
+) -> Option<plan::PassiveHealthCheck> {
     let PassiveHealthCheck {
         split_external_local_origin_errors,
         interval,
@@ -47,22 +51,25 @@ pub(super) fn lower(spec: &PassiveHealthCheck, found: &mut Faults) -> plan::Pass
     } = spec;
     let unset = plan::PassiveHealthCheck::DEFAULT;
     let at = "healthCheck.passive";
-    let base_ejection_time = positive(
-        found,
-        at,
-        "baseEjectionTime",
-        "OutlierDetection.BaseEjectionTime",
-        base_ejection_time.as_ref(),
-    )
-    .unwrap_or(unset.base_ejection_time);
-    let interval = positive(
-        found,
-        at,
-        "interval",
-        "OutlierDetection.Interval",
-        interval.as_ref(),
+    let mut read = |field: &str, name: &str, text: Option<&DurationText>| {
+        positive(found, at, field, name, text, "no endpoint is left out")
+    };
+    let parsed = (
+        read(
+            "baseEjectionTime",
+            "OutlierDetection.BaseEjectionTime",
+            base_ejection_time.as_ref(),
+        ),
+        read("interval", "OutlierDetection.Interval", interval.as_ref()),
     );
-    plan::PassiveHealthCheck {
+    // One that is no duration takes the whole block with it, as in the reference.
+    let unreadable = |text: Option<&DurationText>| text.is_some_and(|it| it.parse().is_none());
+    if unreadable(base_ejection_time.as_ref()) || unreadable(interval.as_ref()) {
+        return None;
+    }
+    let (base_ejection_time, interval) = parsed;
+    let base_ejection_time = base_ejection_time.unwrap_or(unset.base_ejection_time);
+    Some(plan::PassiveHealthCheck {
         interval: interval.unwrap_or(unset.interval),
         base_ejection_time,
         max_ejection_time: unset.max_ejection_time.max(base_ejection_time),
@@ -85,7 +92,7 @@ pub(super) fn lower(spec: &PassiveHealthCheck, found: &mut Faults) -> plan::Pass
             "OutlierDetection.FailurePercentageThreshold",
             *failure_percentage_threshold,
         ),
-    }
+    })
 }
 
 /// Failures in a row. A count never comes to 0, so that, as in Envoy, means that they do not matter.
@@ -121,7 +128,7 @@ mod tests {
 
     fn lowered(spec: Value) -> (plan::PassiveHealthCheck, Option<String>) {
         let (spec, mut found) = (serde_json::from_value(spec).unwrap(), Faults::default());
-        (lower(&spec, &mut found), found.message())
+        (lower(&spec, &mut found).unwrap(), found.message())
     }
 
     #[test]

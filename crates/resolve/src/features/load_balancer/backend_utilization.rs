@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use weir_plan::features::load_balancer as plan;
 
 use super::{FEATURE, Faults};
-use crate::api::scalar::DurationText;
+use crate::api::scalar::{DurationText, duration_error};
 
 /// Weights from what endpoints report about themselves.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -97,7 +97,16 @@ fn period(
     found: &mut Faults,
 ) -> Option<Duration> {
     let field = format!("loadBalancer.backendUtilization.{field}");
-    let period = found.duration(FEATURE, &field, name, text.as_ref());
+    let text = text.as_ref()?;
+    let period = text.parse();
+    if period.is_none() {
+        let why = duration_error(&text.0);
+        found.add(
+            FEATURE,
+            field,
+            format!("invalid {name} value {text}: {why}"),
+        );
+    }
     period.filter(|it| !it.is_zero())
 }
 
@@ -193,19 +202,19 @@ mod tests {
         for (spec, expected) in [
             (
                 json!({"blackoutPeriod": "x"}),
-                "LoadBalancer: invalid BlackoutPeriod value x.",
+                "LoadBalancer: invalid BlackoutPeriod value x: time: invalid duration \"x\".",
             ),
             (
                 json!({"weightExpirationPeriod": "x"}),
-                "LoadBalancer: invalid WeightExpirationPeriod value x.",
+                "LoadBalancer: invalid WeightExpirationPeriod value x: time: invalid duration \"x\".",
             ),
             (
                 json!({"weightUpdatePeriod": "x"}),
-                "LoadBalancer: invalid WeightUpdatePeriod value x.",
+                "LoadBalancer: invalid WeightUpdatePeriod value x: time: invalid duration \"x\".",
             ),
             (
                 json!({"outOfBand": {"reportingPeriod": "x"}}),
-                "LoadBalancer: invalid OutOfBand ReportingPeriod value x.",
+                "LoadBalancer: invalid OutOfBand ReportingPeriod value x: time: invalid duration \"x\".",
             ),
             (
                 json!({"outOfBand": {"port": 0}}),

@@ -18,7 +18,7 @@ pub use self::backend_utilization::{BackendUtilization, OutOfBand};
 pub use self::consistent_hash::{ConsistentHash, Cookie, Named};
 pub use self::zone_aware::{ForceLocal, PreferLocal, WeightedZone, ZoneAware};
 use super::Faults;
-use crate::api::scalar::DurationText;
+use crate::api::scalar::{DurationText, duration_error};
 
 const FEATURE: &str = "LoadBalancer";
 
@@ -136,13 +136,12 @@ fn start_slowly(
     found: &mut Faults,
 ) {
     let field = "loadBalancer.slowStart";
-    let window = found.duration(
-        FEATURE,
-        "loadBalancer.slowStart.window",
-        "SlowStart.Window",
-        window,
-    );
-    let start = window
+    let parsed = window.and_then(DurationText::parse);
+    if let (None, Some(DurationText(text))) = (parsed, window) {
+        let field = "loadBalancer.slowStart.window";
+        found.add(FEATURE, field, duration_error(text));
+    }
+    let start = parsed
         .filter(|it| !it.is_zero())
         .map(|window| plan::SlowStart { window });
     match algorithm {
@@ -329,7 +328,7 @@ mod tests {
             ),
             (
                 json!({"type": "Random", "slowStart": {"window": "x"}}),
-                Some("LoadBalancer: invalid SlowStart.Window value x."),
+                Some("LoadBalancer: time: invalid duration \"x\"."),
             ),
             (
                 json!({"type": "RoundRobin", "zoneAware": {"weightedZones": [{"zone": "a", "weight": 0}]}}),

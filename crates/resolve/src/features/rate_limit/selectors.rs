@@ -18,7 +18,7 @@ pub(super) fn lower(
     at: &str,
     found: &mut Faults,
 ) -> Option<ClientMatch> {
-    let faults = found.list.len();
+    let faults = found.fatal();
     let mut matches = ClientMatch::default();
     for (index, selector) in selectors.iter().enumerate() {
         let at = format!("{at}.clientSelectors[{index}]");
@@ -51,6 +51,10 @@ pub(super) fn lower(
             }
         }
         if let Some(path) = path {
+            if matches.path.is_some() {
+                let text = "a rule counts by one path: the ones before are left out";
+                found.ignored(FEATURE, format!("{at}.path"), text);
+            }
             match path_match(path) {
                 Ok(path) => matches.path = Some(path),
                 Err(text) => found.add(FEATURE, format!("{at}.path"), text),
@@ -66,6 +70,10 @@ pub(super) fn lower(
                 r#type.as_deref() == Some("Distinct"),
                 invert.unwrap_or(false),
             );
+            if matches.source_cidr.is_some() {
+                let text = "a rule counts by one range: the ones before are left out";
+                found.ignored(FEATURE, format!("{at}.sourceCIDR"), text);
+            }
             match value.parse::<IpNet>() {
                 Ok(cidr) => {
                     let cidr = cidr.trunc();
@@ -88,17 +96,13 @@ pub(super) fn lower(
                 Err(text) => found.add(FEATURE, format!("{at}.queryParams[{index}]"), text),
             }
         }
-        if before == matches
-            && found.list.len() == faults
-            && path.is_none()
-            && source_cidr.is_none()
-        {
+        if before == matches && found.fatal() == faults && path.is_none() && source_cidr.is_none() {
             let text = "unable to translate rateLimit. At least one of the header or method or path or sourceCIDR or \
                         queryParameters must be specified";
             found.add(FEATURE, at, text);
         }
     }
-    (found.list.len() == faults).then_some(matches)
+    (found.fatal() == faults).then_some(matches)
 }
 
 fn header_match(header: &ValueMatch) -> Result<NamedMatch<HeaderNameText>, String> {
