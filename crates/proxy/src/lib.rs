@@ -33,7 +33,7 @@ pub use support::support;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -73,6 +73,8 @@ struct Applied {
     ports: BTreeMap<u16, (Arc<Port>, listener::Closed)>,
     /// Set by [`Proxy::drain`]: no port is bound any more.
     drained: bool,
+    /// Sockets of an earlier process, by the port that Gateways name, until the first plan.
+    inherited: BTreeMap<u16, TcpListener>,
 }
 
 /// Why the data plane could not start.
@@ -168,6 +170,24 @@ impl Proxy {
         Ok(proxy)
     }
 
+    /// Has the first plan take these listening sockets rather than bind ports anew, by the port that Gateways name. Those
+    /// that it does not want, or wants at another address, are closed.
+    pub fn inherit(&self, sockets: Vec<(u16, TcpListener)>) {
+        self.applied.lock().inherited.extend(sockets);
+    }
+
+    /// The listening sockets, by the port that Gateways name, for a process that takes this one's place.
+    ///
+    /// # Errors
+    /// When there are no file descriptors left.
+    pub fn sockets(&self) -> io::Result<Vec<(u16, TcpListener)>> {
+        let applied = self.applied.lock();
+        let ports = applied.ports.iter();
+        ports
+            .map(|(number, (port, _))| Ok((*number, port.duplicate()?)))
+            .collect()
+    }
+
     /// Puts a plan in force. When it returns, every request that begins is served by it; requests in progress go on
     /// as they began. Ports that cannot be bound are returned; all else is served.
     pub fn apply(&self, plan: &Arc<Plan>, endpoints: &EndpointMap) -> Vec<ListenError> {
@@ -196,13 +216,21 @@ impl Proxy {
             return Vec::new();
         }
         let mut errors = Vec::new();
+        let mut inherited = std::mem::take(&mut applied.inherited);
         for (number, listeners) in wanted {
             if applied.ports.contains_key(&number) {
                 continue;
             }
             let local = self.port_map.get(&number).copied().unwrap_or(number);
             let address = SocketAddr::new(self.bind, local);
-            match listener::bind(number, address) {
+            let at_hand = inherited
+                .remove(&number)
+                .filter(|it| listener::serves(it, address));
+            let bound = match at_hand {
+                Some(socket) => listener::adopt(number, socket),
+                None => listener::bind(number, address),
+            };
+            match bound {
                 Ok(port) => drop(applied.ports.insert(number, port)),
                 Err(error) => {
                     let ours = applied

@@ -47,6 +47,13 @@ pub(crate) struct Port {
     _open: mpsc::Sender<()>,
 }
 
+impl Port {
+    /// Its socket once more: both accept from one queue.
+    pub(crate) fn duplicate(&self) -> io::Result<TcpListener> {
+        self.socket.try_clone()
+    }
+}
+
 /// Tells when a port's socket is closed by all who had it: the channel is then disconnected.
 pub(crate) type Closed = mpsc::Receiver<()>;
 
@@ -64,7 +71,23 @@ pub(crate) fn bind(number: u16, address: SocketAddr) -> io::Result<(Arc<Port>, C
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    let socket = TcpListener::from(socket);
+    adopt(number, TcpListener::from(socket))
+}
+
+/// Whether a listening socket is one that binding this address would give.
+pub(crate) fn serves(socket: &TcpListener, address: SocketAddr) -> bool {
+    let free_port = address.port() == 0;
+    socket
+        .local_addr()
+        .is_ok_and(|it| it.ip() == address.ip() && (free_port || it.port() == address.port()))
+}
+
+/// Serves a port by a listening socket that is there.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn adopt(number: u16, socket: TcpListener) -> io::Result<(Arc<Port>, Closed)> {
+    socket.set_nonblocking(true)?;
     let (open, closed) = mpsc::channel();
     let port = Port {
         number,

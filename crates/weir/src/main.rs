@@ -12,6 +12,7 @@ mod configuration;
 mod echo;
 mod findings;
 mod follow;
+mod handover;
 mod history;
 mod in_force;
 mod metrics;
@@ -22,6 +23,7 @@ mod question;
 mod run;
 mod serve;
 mod shutdown;
+mod system;
 mod telemetry;
 
 use std::io::Write;

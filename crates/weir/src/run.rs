@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -21,12 +22,14 @@ use weir_resolve::{Context, Memo};
 use crate::admin::{self, AdminState, Token};
 use crate::cli::Admin;
 use crate::follow::Follower;
+use crate::handover::{self, Sockets};
 use crate::history::History;
 use crate::in_force::InForce;
 use crate::metrics::Metrics;
 use crate::output;
 use crate::overrides::BackendOverride;
 use crate::shutdown::{Signals, Stop};
+use crate::system;
 use crate::telemetry::LogControl;
 
 /// Orders that wait to be obeyed.
@@ -42,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) exposure: Exposure,
     pub(crate) log: LogControl,
     pub(crate) drain_timeout: Duration,
+    /// Where the process before and the one after are met.
+    pub(crate) handover: Option<PathBuf>,
 }
 
 /// Where the process can be looked at and told what to do.
@@ -62,6 +67,8 @@ pub(crate) struct Gateway {
     admin: Option<SocketAddr>,
     /// Cancelled when the gateway is to serve no new configurations or connections.
     draining: CancellationToken,
+    /// Cancelled when another process has taken this one's place.
+    relieved: CancellationToken,
     drain_timeout: Duration,
     /// Ends the watch when dropped.
     _watch: Watch,
@@ -106,8 +113,14 @@ async fn live(setup: Setup, started: impl FnOnce(&Gateway) -> Result<()>) -> Res
         stop = signals.next() => return Ok(stopped_at_once(stop)),
     };
     started(&gateway)?;
-    let stop = signals.next().await;
-    info!(signal = stop.name(), timeout = ?gateway.drain_timeout, "draining: no new connections, requests in progress may end");
+    system::ready();
+    let relieved = gateway.relieved.clone();
+    let reason = tokio::select! {
+        stop = signals.next() => stop.name(),
+        () = relieved.cancelled() => "another process has taken over",
+    };
+    system::stopping();
+    info!(reason, timeout = ?gateway.drain_timeout, "draining: no new connections, requests in progress may end");
     let draining = tokio::task::spawn_blocking(move || gateway.drain());
     tokio::select! {
         drained = draining => {
@@ -143,13 +156,27 @@ impl Gateway {
                 },
             log,
             drain_timeout,
+            handover,
         } = setup;
         let (publish, in_force) = watch::channel(None);
         let metrics = Arc::new(Metrics::new());
         let draining = CancellationToken::new();
+        let relieved = CancellationToken::new();
+        let taken = match &handover {
+            Some(path) => handover::take_over(path)?,
+            None => None,
+        };
+        let (inherited, predecessor) = taken.unzip();
+        let Sockets {
+            ports,
+            admin: admin_before,
+            metrics: probes_before,
+        } = inherited.unwrap_or_default();
         // Before anything is read: that a port is taken is best known at once.
-        let admin_listener = admin::bind(admin, token.as_ref())?;
-        let probes_listener = probes.map(admin::bind_probes).transpose()?;
+        let admin_listener = admin::bind(admin, token.as_ref(), admin_before)?;
+        let probes_listener = probes
+            .map(|address| admin::bind_probes(address, probes_before))
+            .transpose()?;
         let local = |listener: &TcpListener| {
             let address = listener.local_addr();
             address.context("cannot tell an address that was bound")
@@ -158,7 +185,14 @@ impl Gateway {
         let (orders, ordered) = mpsc::channel(ORDERS);
         let history = Arc::<History>::default();
         let port_map = proxy.port_map.clone();
+        system::raise_file_limit(proxy.limits.max_connections);
         let proxy = Arc::new(Proxy::start(proxy)?);
+        proxy.inherit(ports);
+        let copy = |listener: &Option<TcpListener>| {
+            let copy = listener.as_ref().map(TcpListener::try_clone);
+            copy.transpose().context("no file descriptor is left")
+        };
+        let (admin_copy, probes_copy) = (copy(&admin_listener)?, copy(&probes_listener)?);
         let state = |address| AdminState {
             address,
             token: token.clone(),
@@ -172,12 +206,14 @@ impl Gateway {
             log: log.clone(),
         };
         if let (Some(listener), Some(address)) = (admin_listener, admin) {
-            spawn("weir-admin", admin::serve(listener, state(address)))?;
+            let serving = admin::serve(listener, state(address), relieved.clone());
+            spawn("weir-admin", serving)?;
             info!(%address, "the admin API listens");
         }
         if let Some(listener) = probes_listener {
             let address = local(&listener)?;
-            spawn("weir-probes", admin::serve_probes(listener, state(address)))?;
+            let serving = admin::serve_probes(listener, state(address), relieved.clone());
+            spawn("weir-probes", serving)?;
             info!(%address, "probes and metrics are served");
         }
         let (watch, mut loaded) = output::with_progress("reading", || Watch::start(sources))?;
@@ -200,11 +236,37 @@ impl Gateway {
             "weir-follow",
             follower.follow(loaded, ordered, draining.clone()),
         )?;
+        if let Some(predecessor) = predecessor {
+            match predecessor.relieve() {
+                Ok(()) => info!("took over from the process before"),
+                Err(error) => warn!("{error:#}"),
+            }
+        }
+        if let Some(path) = &handover {
+            let proxy = Arc::downgrade(&proxy);
+            let sockets = move || {
+                // It is gone when the process is about to end.
+                let proxy = proxy.upgrade().ok_or(std::io::ErrorKind::NotConnected)?;
+                Ok(Sockets {
+                    ports: proxy.sockets()?,
+                    admin: admin_copy
+                        .as_ref()
+                        .map(TcpListener::try_clone)
+                        .transpose()?,
+                    metrics: probes_copy
+                        .as_ref()
+                        .map(TcpListener::try_clone)
+                        .transpose()?,
+                })
+            };
+            handover::offer(path, sockets, relieved.clone())?;
+        }
         Ok(Self {
             proxy,
             in_force,
             admin,
             draining,
+            relieved,
             drain_timeout,
             _watch: watch,
         })
@@ -226,6 +288,7 @@ impl Gateway {
             in_force: _,
             admin: _,
             draining,
+            relieved: _,
             drain_timeout,
             _watch: _,
         } = self;

@@ -81,11 +81,15 @@ Orders, by POST with a body of JSON:
   /api/log-level                {"level": "debug"}
 "#;
 
-/// Binds the address of the admin API, if it is to have one.
+/// Binds the address of the admin API, if it is to have one. `before`: the socket of the process whose place is taken.
 ///
 /// # Errors
 /// When it cannot be bound, and where other machines could reach it while it asks for no token.
-pub(crate) fn bind(admin: Admin, token: Option<&Token>) -> Result<Option<std::net::TcpListener>> {
+pub(crate) fn bind(
+    admin: Admin,
+    token: Option<&Token>,
+    before: Option<std::net::TcpListener>,
+) -> Result<Option<std::net::TcpListener>> {
     let Admin::On(address) = admin else {
         return Ok(None);
     };
@@ -95,7 +99,11 @@ pub(crate) fn bind(admin: Admin, token: Option<&Token>) -> Result<Option<std::ne
              it to loopback. --metrics opens an address for probes and metrics alone"
         );
     }
-    let listener = std::net::TcpListener::bind(address).map_err(|error| {
+    let bound = match before.filter(|it| is_at(it, address)) {
+        Some(listener) => Ok(listener),
+        None => std::net::TcpListener::bind(address),
+    };
+    let listener = bound.map_err(|error| {
         if error.kind() == ErrorKind::AddrInUse {
             anyhow!(
                 "the admin address {address} is in use, perhaps by another Weir; stop what listens there, or choose \
@@ -112,19 +120,37 @@ pub(crate) fn bind(admin: Admin, token: Option<&Token>) -> Result<Option<std::ne
     Ok(Some(listener))
 }
 
-/// Serves the admin API as long as the process lives.
-pub(crate) async fn serve(listener: std::net::TcpListener, state: AdminState) {
+/// Serves the admin API until `stop`.
+pub(crate) async fn serve(
+    listener: std::net::TcpListener,
+    state: AdminState,
+    stop: CancellationToken,
+) {
     match TcpListener::from_std(listener) {
         Ok(listener) => {
-            serve::serve(listener, router(state), BOUNDS, CancellationToken::new()).await;
+            serve::serve(listener, router(state), BOUNDS, stop).await;
         }
         Err(error) => error!(%error, "the admin API cannot be served"),
     }
 }
 
-/// Binds the address for probes and metrics.
-pub(crate) fn bind_probes(address: SocketAddr) -> Result<std::net::TcpListener> {
-    let listener = std::net::TcpListener::bind(address)
+/// Whether a socket is one that binding this address would give.
+fn is_at(listener: &std::net::TcpListener, address: SocketAddr) -> bool {
+    listener.local_addr().is_ok_and(|it| {
+        it.ip() == address.ip() && (address.port() == 0 || it.port() == address.port())
+    })
+}
+
+/// Binds the address for probes and metrics. `before`: the socket of the process whose place is taken.
+pub(crate) fn bind_probes(
+    address: SocketAddr,
+    before: Option<std::net::TcpListener>,
+) -> Result<std::net::TcpListener> {
+    let bound = match before.filter(|it| is_at(it, address)) {
+        Some(listener) => Ok(listener),
+        None => std::net::TcpListener::bind(address),
+    };
+    let listener = bound
         .with_context(|| format!("cannot listen on {address}; choose another with --metrics"))?;
     listener
         .set_nonblocking(true)
@@ -132,12 +158,16 @@ pub(crate) fn bind_probes(address: SocketAddr) -> Result<std::net::TcpListener> 
     Ok(listener)
 }
 
-/// Serves probes and metrics as long as the process lives, to everybody.
-pub(crate) async fn serve_probes(listener: std::net::TcpListener, state: AdminState) {
+/// Serves probes and metrics until `stop`, to everybody.
+pub(crate) async fn serve_probes(
+    listener: std::net::TcpListener,
+    state: AdminState,
+    stop: CancellationToken,
+) {
     match TcpListener::from_std(listener) {
         Ok(listener) => {
             let router = probes().with_state(state);
-            serve::serve(listener, router, BOUNDS, CancellationToken::new()).await;
+            serve::serve(listener, router, BOUNDS, stop).await;
         }
         Err(error) => error!(%error, "probes and metrics cannot be served"),
     }

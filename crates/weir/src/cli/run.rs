@@ -53,6 +53,10 @@ pub(crate) struct RunArgs {
     /// How long requests in progress may take to end after SIGTERM or SIGINT, such as 30s or 1m30s.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) drain_timeout: Duration,
+    /// A Unix socket at which this process hands its listening sockets to the next one that is started with it, and takes
+    /// those of the one before: for restarts without a refused connection.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) handover: Option<PathBuf>,
     /// Where requests are logged, as JSON lines: off, stdout, or a file.
     #[arg(long, value_name = "TARGET", default_value = "stdout", value_parser = access_log)]
     pub(crate) access_log: AccessLogTarget,

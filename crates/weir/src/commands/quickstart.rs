@@ -92,6 +92,7 @@ pub(crate) fn quickstart(args: QuickstartArgs, log: LogControl) -> Result<ExitCo
             metrics: None,
         },
         log,
+        handover: None,
         drain_timeout: Duration::from_secs(5),
     };
     let outcome = run::run(setup, |gateway| {

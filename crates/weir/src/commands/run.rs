@@ -30,6 +30,7 @@ pub(crate) fn run(args: RunArgs, log: LogControl) -> Result<ExitCode> {
                 metrics,
             },
         drain_timeout,
+        handover,
         access_log,
     } = args;
     let ResourceArgs { paths, reading } = resources;
@@ -59,6 +60,7 @@ pub(crate) fn run(args: RunArgs, log: LogControl) -> Result<ExitCode> {
         },
         log,
         drain_timeout,
+        handover,
     };
     run::run(setup, |_| Ok(()))
 }

@@ -65,16 +65,11 @@ impl Weir {
     pub(crate) fn run(args: &[&str]) -> Self {
         let mut command = weir();
         command
-            .args([
-                "run",
-                "--admin",
-                "127.0.0.1:0",
-                "--access-log",
-                "off",
-                "--log-format",
-                "json",
-            ])
+            .args(["run", "--access-log", "off", "--log-format", "json"])
             .args(args);
+        if !args.contains(&"--admin") {
+            command.args(["--admin", "127.0.0.1:0"]);
+        }
         Self::start(command)
     }
 

@@ -87,10 +87,15 @@ impl Site {
     }
 
     pub(crate) fn run_with(&self, more: &[&str]) -> Weir {
+        let mut args = vec!["--port-map", "8080=0"];
+        args.extend(more);
+        self.run_alone(&args)
+    }
+
+    /// With no address that is not given.
+    pub(crate) fn run_alone(&self, more: &[&str]) -> Weir {
         let mut args = vec![
             self.path().to_str().expect("it is text"),
-            "--port-map",
-            "8080=0",
             "--backend",
             &self.backend,
         ];
