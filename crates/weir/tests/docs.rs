@@ -251,6 +251,46 @@ fn operations() -> String {
     std::fs::read_to_string(path).expect("docs/operations.md can be read")
 }
 
+/// Whoever sees a flag or a condition finds what to do.
+#[test]
+fn the_runbook_has_every_flag_and_every_condition_of_policies() {
+    let path = folder().join("../runbook.md");
+    let runbook = std::fs::read_to_string(path).expect("docs/runbook.md can be read");
+    let operations = operations();
+    let (_, flags) = operations
+        .split_once("## Response flags")
+        .expect("docs/operations.md lists the flags");
+    let flags: Vec<&str> = flags
+        .lines()
+        .skip_while(|line| !line.starts_with("| `"))
+        .map_while(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    assert!(flags.len() >= 16, "{flags:?}");
+    for flag in flags {
+        assert!(runbook.contains(&format!("\n### `{flag}`: ")), "{flag}");
+    }
+    let status = page("status.md");
+    let rows = status.lines().filter(|line| line.starts_with('|'));
+    let reasons: Vec<&str> = rows
+        .filter_map(|line| {
+            line.split('|')
+                .nth(3)?
+                .trim()
+                .strip_prefix('`')?
+                .strip_suffix('`')
+        })
+        .filter(|reason| *reason != "Accepted")
+        .collect();
+    assert!(reasons.len() >= 7, "{reasons:?}");
+    let (_, policies) = runbook.split_once("### Policies").expect("it has policies");
+    for reason in reasons {
+        // A condition that holds has its own name for a reason.
+        let there = policies.contains(&format!("`{reason}`"))
+            || policies.contains(&format!("`{reason}=True`"));
+        assert!(there || reason == "SettingsNotEnforced", "{reason}");
+    }
+}
+
 #[test]
 fn the_metrics_of_traffic_are_documented() {
     let text = operations();
