@@ -20,7 +20,7 @@ use weir_resolve::api::DEFAULT_CONTROLLER_NAME;
 
 pub(crate) use diff::{DiffArgs, DiffFormat};
 pub(crate) use generate::{CrdsArgs, GenerateArgs, Generated, ManArgs, ReferenceArgs};
-pub(crate) use live::{ClientArgs, LogLevelArgs, RollbackArgs};
+pub(crate) use live::{ClientArgs, LogLevelArgs, RollbackArgs, SupportBundleArgs};
 pub(crate) use run::{ExposureArgs, RunArgs};
 pub(crate) use test::TestArgs;
 use values::access_log;
@@ -67,6 +67,7 @@ pub(crate) enum Command {
     Translate(TranslateArgs),
     Rollback(RollbackArgs),
     LogLevel(LogLevelArgs),
+    SupportBundle(SupportBundleArgs),
     Generate(GenerateArgs),
     Completion(CompletionArgs),
     Echo(EchoArgs),

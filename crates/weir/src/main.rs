@@ -82,6 +82,7 @@ fn dispatch(command: Command, log: LogControl) -> Result<ExitCode> {
         Command::Translate(args) => commands::translate::translate(args),
         Command::Rollback(args) => commands::rollback::rollback(args),
         Command::LogLevel(args) => commands::log_level::log_level(args),
+        Command::SupportBundle(args) => commands::support_bundle::support_bundle(args),
         Command::Generate(args) => commands::generate::generate(args),
         Command::Completion(args) => commands::completion::completion(&args),
         Command::Echo(args) => commands::echo::echo(args),

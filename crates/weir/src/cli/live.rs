@@ -65,3 +65,23 @@ pub(crate) struct LogLevelArgs {
     #[command(flatten)]
     pub(crate) gateway: ClientArgs,
 }
+
+/// Gather what somebody needs who helps you with a running gateway, in one file without secrets.
+///
+/// It has what the admin API shows: versions, the plan, policies and statuses, findings, the last configurations, metrics.
+/// Names of hosts, routes and headers are in it, and values of headers that filters and policies set; contents of Secrets
+/// are not.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 written, 2 could not run.
+
+Examples:
+  weir support-bundle
+  weir support-bundle --out ./for-support.tar.gz --admin 127.0.0.1:9901")]
+pub(crate) struct SupportBundleArgs {
+    /// The file to write. It must not be there yet.
+    #[arg(long, value_name = "FILE", default_value = "weir-support.tar.gz")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) gateway: ClientArgs,
+}

@@ -10,5 +10,6 @@ pub(crate) mod log_level;
 pub(crate) mod quickstart;
 pub(crate) mod rollback;
 pub(crate) mod run;
+pub(crate) mod support_bundle;
 pub(crate) mod test;
 pub(crate) mod translate;

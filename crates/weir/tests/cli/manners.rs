@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::process::{output, weir};
 
 /// Every command, and those below it.
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 15] = [
     &["quickstart"],
     &["run"],
     &["check"],
@@ -16,6 +16,7 @@ const COMMANDS: [&[&str]; 14] = [
     &["translate"],
     &["rollback"],
     &["log-level"],
+    &["support-bundle"],
     &["generate", "reference"],
     &["generate", "crds"],
     &["generate", "man"],

@@ -220,3 +220,45 @@ fn where_others_may_reach_it_the_admin_api_asks_for_its_token() {
     }
     assert!(!weir.log().concat().contains("correct-horse"));
 }
+
+#[test]
+fn a_support_bundle_has_what_the_api_shows_and_no_secret() {
+    let site = Site::new();
+    site.write(
+        "secret.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {key: hidden-treasure}\n",
+    );
+    let weir = site.run();
+    weir.listening(8080);
+    let out = site.path().join(".bundle.tar.gz");
+    let out = out.to_str().expect("it is text");
+    let written = ask(weir.admin(), &["support-bundle", "--out", out]);
+    assert_eq!(
+        written.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&written.stderr)
+    );
+    let file = std::fs::File::open(out).expect("it is there");
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    let mut names = Vec::new();
+    for entry in archive.entries().expect("it is an archive") {
+        let mut entry = entry.expect("a file");
+        let name = entry.path().expect("a name").display().to_string();
+        let mut content = String::new();
+        std::io::Read::read_to_string(&mut entry, &mut content).expect("a text");
+        assert!(
+            !content.is_empty() && !content.contains("hidden-treasure"),
+            "{name}"
+        );
+        assert!(text(&written).contains(name.trim_start_matches("weir-support/")));
+        if name.ends_with(".json") {
+            serde_json::from_str::<serde_json::Value>(&content).expect("JSON");
+        }
+        names.push(name);
+    }
+    assert_eq!(names.len(), 9, "{names:?}");
+    // What is there is not written over.
+    let again = ask(weir.admin(), &["support-bundle", "--out", out]);
+    assert_eq!(again.status.code(), Some(2));
+}
