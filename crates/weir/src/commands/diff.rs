@@ -1,5 +1,6 @@
 //! `weir diff`: which routes get another effective policy by a change, and which policies another status.
 
+mod links;
 mod markdown;
 mod revision;
 
@@ -135,7 +136,7 @@ fn read(name: &str, side: &Side, reading: &ReadingArgs) -> Result<Read> {
             if let [first, ..] = files.passed_over() {
                 writeln!(
                     std::io::stderr(),
-                    "weir: warning: links and submodules are not followed at a revision: {} in {revision}, such as {}",
+                    "weir: warning: links that lead out of the repository, and submodules, are not followed at a revision: {} in {revision}, such as {}",
                     files.passed_over().len(),
                     first.display()
                 )

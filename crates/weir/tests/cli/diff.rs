@@ -1,6 +1,7 @@
 //! `weir diff`: files, folders and revisions of a git repository, the forms of its output, and the exit codes.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -127,7 +128,7 @@ fn diff_in(folder: &Path, args: &[&str]) -> Output {
 #[test]
 fn a_revision() {
     let repository = Repository::new();
-    std::os::unix::fs::symlink("gateway/config.yaml", repository.path().join("link.yaml")).unwrap();
+    symlink("gateway/config.yaml", repository.path().join("link.yaml")).unwrap();
     let before = repository.git(&["status", "--porcelain"]);
     let expected = text(&output(&["diff", OLD, NEW]));
     for args in [
@@ -189,7 +190,11 @@ fn a_folder_that_is_gone() {
 fn errors_at_a_revision_are_named_by_it() {
     let repository = Repository::new();
     repository.write("gateway/broken.yaml", "a: [");
-    std::os::unix::fs::symlink("config.yaml", repository.path().join("gateway/link.yaml")).unwrap();
+    symlink(
+        "../../config.yaml",
+        repository.path().join("gateway/link.yaml"),
+    )
+    .unwrap();
     repository.git(&["add", "."]);
     repository.git(&["commit", "--quiet", "--message", "second"]);
     let diff = repository.diff(&["git:main", "gateway", "-o", "json"]);
@@ -207,6 +212,63 @@ fn errors_at_a_revision_are_named_by_it() {
     let json: Value = serde_json::from_str(&text(&diff)).expect("it is JSON");
     assert_eq!(json["errors"], serde_json::json!({"old": 1, "new": 1}));
     assert_eq!(diff.status.code(), Some(0));
+}
+
+#[test]
+fn links_at_a_revision_are_followed_as_on_disk() {
+    let repository = Repository::new();
+    let at = |name: &str| repository.path().join(name);
+    repository.write("gateway/config.yaml", &input(OLD));
+    fs::create_dir_all(at("shared/.data")).unwrap();
+    fs::rename(at("gateway/config.yaml"), at("shared/.data/config.txt")).unwrap();
+    for (target, link) in [
+        (".data/config.txt", "shared/config.yaml"),
+        ("../gateway", "shared/back"),
+        ("../shared", "gateway/shared"),
+        ("shared/config.yaml", "gateway/again.yaml"),
+        ("nothing", "gateway/dangling.yaml"),
+    ] {
+        symlink(target, at(link)).unwrap();
+    }
+    repository.git(&["add", "."]);
+    repository.git(&["commit", "--quiet", "--message", "second"]);
+    for args in [&["git:main", "gateway"], &["git:main", "."]] {
+        let diff = repository.diff(args);
+        assert_eq!(complaints(&diff), "", "{args:?}");
+        assert_eq!(diff.status.code(), Some(0), "{args:?}: {}", text(&diff));
+    }
+    let inner = diff_in(&at("gateway"), &["git:main", "."]);
+    assert_eq!(
+        (complaints(&inner), inner.status.code()),
+        (String::new(), Some(0))
+    );
+    repository.write("shared/.data/config.txt", &input(NEW));
+    let diff = repository.diff(&["git:main", "gateway"]);
+    assert_eq!(complaints(&diff), "");
+    assert_eq!(text(&diff), text(&output(&["diff", OLD, NEW])));
+}
+
+#[test]
+fn links_out_of_the_repository_are_not_followed_at_a_revision() {
+    let repository = Repository::new();
+    for (target, link) in [
+        ("../..", "links/out"),
+        ("/etc", "links/etc"),
+        ("loop", "links/loop"),
+    ] {
+        fs::create_dir_all(repository.path().join("links")).unwrap();
+        symlink(target, repository.path().join(link)).unwrap();
+    }
+    repository.git(&["add", "."]);
+    repository.git(&["commit", "--quiet", "--message", "second"]);
+    let diff = repository.diff(&["git:main:links", "git:main~:gateway"]);
+    let expected = "not followed at a revision: 3 in git:main:links, such as etc";
+    assert!(
+        complaints(&diff).contains(expected),
+        "{}",
+        complaints(&diff)
+    );
+    assert_eq!(diff.status.code(), Some(1));
 }
 
 #[test]

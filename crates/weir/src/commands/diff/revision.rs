@@ -1,16 +1,21 @@
 //! Files as they are at a revision of a git repository, read with git's command line.
 //!
-//! Git is only asked: nothing is fetched, checked out or written in the repository. The files go to a temporary folder.
+//! Git is only asked: nothing is fetched, checked out or written in the repository. The files go to a temporary folder,
+//! with links to each other as the repository has them.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use tempfile::TempDir;
+
+use super::links::{self, Entry, Taken, Tree};
 
 /// The most files that are taken from a revision.
 const MAX_FILES: usize = 50_000;
@@ -82,24 +87,43 @@ impl Revision {
         let kind = git.words(&["cat-file", "-t"], &object, || {
             format!("cannot read {} at {revision}", path.display())
         })?;
-        let mut listed = Listed::default();
-        let path = match &*kind {
+        let (path, passed_over) = match &*kind {
             "tree" => {
-                listed = git.list(&object)?;
-                folder.path().to_owned()
+                let is_read = |path: &Path| links::is_seen(path) && weir_provider::is_read(path);
+                let mut tree = git.list(&object, is_read)?;
+                let mut below = PathBuf::new();
+                let mut texts = BTreeMap::new();
+                let is_link = |(path, entry): (&PathBuf, &Entry)| {
+                    matches!(entry, Entry::Link(_)) && links::is_seen(path)
+                };
+                if tree.iter().any(is_link) {
+                    // Links may lead to all that the commit has.
+                    let prefix = git.words(&["rev-parse", "--show-prefix"], "", || {
+                        format!("cannot tell where {} is in its repository", path.display())
+                    })?;
+                    below = Path::new(&prefix).join(rest);
+                    tree = git.list(&commit, |_| true)?;
+                    texts = git.links(&tree)?;
+                }
+                let taken = links::follow(&tree, &texts, &below);
+                // As components, so that no slash stands at its end.
+                let path: PathBuf = inside(folder.path(), &below)?.components().collect();
+                fs::create_dir_all(&path)?;
+                git.take(&tree, &taken, folder.path())?;
+                let from_path = |it: &PathBuf| it.strip_prefix(&below).unwrap_or(it).to_owned();
+                (path, taken.passed_over.iter().map(from_path).collect())
             }
             "blob" => {
                 let name = path.file_name().context("the path has no file name")?;
-                listed.files.push((object, name.into()));
-                folder.path().join(name)
+                git.copy(&[(&object, Path::new(name))], folder.path())?;
+                (folder.path().join(name), Vec::new())
             }
             other => bail!("{} is a {other} at {revision}", path.display()),
         };
-        git.copy(&listed.files, folder.path())?;
         Ok(Files {
             _folder: folder,
             path,
-            passed_over: listed.passed_over,
+            passed_over,
         })
     }
 }
@@ -117,7 +141,8 @@ impl Files {
         &self.path
     }
 
-    /// Links and submodules below the path. In a folder they would be followed.
+    /// Links that lead out of the repository, and submodules, from the path where they lie below it. In a folder they would
+    /// be followed.
     pub(super) fn passed_over(&self) -> &[PathBuf] {
         &self.passed_over
     }
@@ -139,15 +164,6 @@ fn existing(path: &Path) -> Result<(PathBuf, PathBuf)> {
         }
     }
     Err(anyhow!("no folder on the way to {} exists", path.display()))
-}
-
-/// What is at a revision.
-#[derive(Debug, Default)]
-struct Listed {
-    /// Git's name for the contents, and the path, relative to the folder that was asked for.
-    files: Vec<(String, PathBuf)>,
-    /// Links and submodules.
-    passed_over: Vec<PathBuf>,
 }
 
 /// Git, asked from a folder.
@@ -194,10 +210,9 @@ impl Git<'_> {
         Ok(answer.trim_end().to_owned())
     }
 
-    /// The files of a tree that would be read in a folder.
-    fn list(&self, tree: &str) -> Result<Listed> {
-        let mut listed = Listed::default();
-        let mut bytes = 0;
+    /// What a tree has: of its files those that are wanted, and all links and submodules.
+    fn list(&self, tree: &str, wanted: impl Fn(&Path) -> bool) -> Result<Tree> {
+        let mut listed = Tree::new();
         let command = self.command(&["ls-tree", "-r", "-z", "--long", "--full-tree", tree]);
         run(command, |stdout| {
             let mut list = BufReader::new(stdout.take(MAX_LIST_BYTES));
@@ -216,20 +231,16 @@ impl Git<'_> {
                     bail!("git lists its files in a form that is not known");
                 };
                 let path = Path::new(path);
-                match mode {
-                    _ if path.ancestors().any(weir_provider::is_hidden) => {}
-                    "120000" | "160000" => listed.passed_over.push(path.to_owned()),
-                    _ if weir_provider::is_read(path) => {
-                        bytes += size.parse::<u64>().context("a file has no size")?;
-                        listed.files.push((object.to_owned(), path.to_owned()));
-                        ensure!(
-                            listed.files.len() <= MAX_FILES && bytes <= MAX_BYTES,
-                            "there are more than {MAX_FILES} files, or {} MiB: name a folder with fewer",
-                            MAX_BYTES / 1024 / 1024
-                        );
+                let entry_there = match mode {
+                    "120000" => Some(Entry::Link(object.to_owned())),
+                    "160000" => Some(Entry::Submodule),
+                    _ if wanted(path) => {
+                        let size = size.parse().context("a file has no size")?;
+                        Some(Entry::File(object.to_owned(), size))
                     }
-                    _ => {}
-                }
+                    _ => None,
+                };
+                listed.extend(entry_there.map(|it| (path.to_owned(), it)));
                 entry.clear();
             }
             Ok(())
@@ -238,11 +249,83 @@ impl Git<'_> {
         Ok(listed)
     }
 
-    /// Writes contents to files below a folder.
-    fn copy(&self, files: &[(String, PathBuf)], folder: &Path) -> Result<()> {
+    /// Where the links of a tree lead, as they have it.
+    fn links(&self, tree: &Tree) -> Result<BTreeMap<PathBuf, String>> {
+        let links = tree.iter().filter_map(|(path, entry)| match entry {
+            Entry::Link(object) => Some((object.as_str(), path.as_path())),
+            Entry::File(..) | Entry::Submodule => None,
+        });
+        let links: Vec<_> = links.collect();
+        ensure!(
+            links.len() <= MAX_FILES,
+            "there are more than {MAX_FILES} links in the repository"
+        );
+        let mut texts = BTreeMap::new();
+        self.contents(&links, |path, size, content| {
+            ensure!(
+                size <= MAX_WORDS_BYTES,
+                "the link {} is too long",
+                path.display()
+            );
+            let mut text = Vec::new();
+            content.read_to_end(&mut text)?;
+            let text = String::from_utf8_lossy(&text).into_owned();
+            texts.insert(path.to_owned(), text);
+            Ok(())
+        })
+        .context("cannot read its links")?;
+        Ok(texts)
+    }
+
+    /// Writes what is taken of a tree below a folder.
+    fn take(&self, tree: &Tree, taken: &Taken, folder: &Path) -> Result<()> {
+        let Taken {
+            files,
+            links,
+            passed_over: _,
+        } = taken;
+        let mut bytes = 0;
+        let mut objects = Vec::new();
+        for path in files {
+            if let Some(Entry::File(object, size)) = tree.get(path) {
+                bytes += size;
+                objects.push((object.as_str(), path.as_path()));
+            }
+        }
+        ensure!(
+            objects.len() <= MAX_FILES && bytes <= MAX_BYTES,
+            "there are more than {MAX_FILES} files, or {} MiB: name a folder with fewer",
+            MAX_BYTES / 1024 / 1024
+        );
+        self.copy(&objects, folder)?;
+        for (link, end) in links {
+            let link = inside(folder, link)?;
+            symlink(inside(folder, end)?, &link)
+                .with_context(|| format!("cannot make the link {}", link.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Writes contents, by git's names for them, to files below a folder.
+    fn copy(&self, files: &[(&str, &Path)], folder: &Path) -> Result<()> {
+        self.contents(files, |path, size, content| {
+            ensure!(size <= MAX_BYTES, "{} is too large", path.display());
+            let mut file = fs::File::create(inside(folder, path)?)?;
+            std::io::copy(content, &mut file)?;
+            Ok(())
+        })
+        .context("cannot copy its files")
+    }
+
+    /// Calls `each` with the path, the size and the content of each object.
+    fn contents(
+        &self,
+        objects: &[(&str, &Path)],
+        mut each: impl FnMut(&Path, u64, &mut dyn Read) -> Result<()>,
+    ) -> Result<()> {
         // A file, so that git never waits for questions while answers wait to be read.
         let mut questions = tempfile::tempfile().context("cannot make a temporary file")?;
-        for (object, _) in files {
+        for (object, _) in objects {
             writeln!(questions, "{object}").context("cannot write a temporary file")?;
         }
         questions.rewind()?;
@@ -250,32 +333,33 @@ impl Git<'_> {
         command.stdin(questions);
         run(command, |stdout| {
             let mut answers = BufReader::new(stdout);
-            for (_, path) in files {
+            for (_, path) in objects {
                 let mut head = String::new();
                 (&mut answers).take(MAX_WORDS_BYTES).read_line(&mut head)?;
                 let size = head.trim_end().rsplit(' ').next();
                 let size: u64 = size
                     .and_then(|it| it.parse().ok())
                     .with_context(|| format!("git does not have {}", path.display()))?;
-                ensure!(size <= MAX_BYTES, "{} is too large", path.display());
-                // Trees that were not made by git may hold anything.
-                let plain = path
-                    .components()
-                    .all(|it| matches!(it, Component::Normal(_)));
-                ensure!(plain, "{} is not a path below a folder", path.display());
-                let to = folder.join(path);
-                if let Some(parent) = to.parent() {
-                    fs::create_dir_all(parent)?;
-                }
-                let mut file = fs::File::create(&to)?;
-                std::io::copy(&mut (&mut answers).take(size), &mut file)?;
+                each(path, size, &mut (&mut answers).take(size))?;
                 let mut newline = [0];
                 answers.read_exact(&mut newline)?;
             }
             Ok(())
         })
-        .context("cannot copy its files")
     }
+}
+
+/// A path below a folder, in a folder that is there. Trees that were not made by git may hold anything.
+fn inside(folder: &Path, path: &Path) -> Result<PathBuf> {
+    let plain = path
+        .components()
+        .all(|it| matches!(it, Component::Normal(_)));
+    ensure!(plain, "{} is not a path below a folder", path.display());
+    let path = folder.join(path);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    Ok(path)
 }
 
 /// Runs git, and reads what it writes. What it complains about becomes the error.
