@@ -17,6 +17,7 @@ pub mod matching;
 pub mod name;
 pub mod plan;
 pub mod policy;
+pub mod re2;
 pub mod units;
 
 pub use cluster::{Cluster, Endpoint, EndpointAddress, EndpointMap, Locality, UpstreamProtocol};

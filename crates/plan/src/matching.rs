@@ -105,7 +105,7 @@ pub enum PathMatch {
     /// A prefix of whole path elements, without a trailing slash: `/a` means `/a` and `/a/b` but not `/ab`. The
     /// empty prefix means every path.
     Prefix(Arc<str>),
-    /// A regular expression (syntax of the `regex` crate, a superset of RE2 here) that the whole path fulfils.
+    /// A regular expression (RE2) that the whole path fulfils.
     Regex(Arc<str>),
 }
 

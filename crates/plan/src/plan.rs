@@ -159,9 +159,9 @@ pub enum ForwardedPath {
 /// A replacement of all that a regular expression matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RegexRewrite {
-    /// The expression (syntax of the `regex` crate), which may match anywhere.
+    /// The expression (RE2), which may match anywhere.
     pub pattern: Arc<str>,
-    /// What takes the place of each match, in that crate's syntax: `${1}` is what the first group matched, `$$` a `$`.
+    /// What takes the place of each match, in the syntax of the `regex` crate: `${1}` is what the first group matched, `$$` a `$`.
     pub replacement: Arc<str>,
 }
 

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use regex::bytes::{Regex, RegexBuilder};
+use weir_plan::re2;
 
 /// What one expression may take once compiled, in bytes; the engine's own default.
 const SIZE_LIMIT: usize = 10 << 20;
+/// How many constructs may be inside each other; the engine's own default, and the anchors.
+const NEST_LIMIT: u32 = 252;
 
 /// The compiled expressions that are in use, by how much they must match and their text.
 #[derive(Debug, Default)]
@@ -45,13 +48,7 @@ impl Patterns {
         if let Some(regex) = self.0.get(&key) {
             return Some(Arc::clone(regex));
         }
-        let compiled = match extent {
-            Extent::Whole => RegexBuilder::new(&format!(r"\A(?:{text})\z"))
-                .size_limit(SIZE_LIMIT)
-                .build(),
-            Extent::Part => RegexBuilder::new(text).size_limit(SIZE_LIMIT).build(),
-        };
-        match compiled {
+        match compile(extent, text) {
             Ok(regex) => {
                 let regex = Arc::new(regex);
                 self.0.insert(key, Arc::clone(&regex));
@@ -63,6 +60,18 @@ impl Patterns {
             }
         }
     }
+}
+
+fn compile(extent: Extent, text: &str) -> Result<Regex, String> {
+    let mut translated = re2::to_rust(text)?;
+    if extent == Extent::Whole {
+        translated = format!(r"\A(?:{translated})\z");
+    }
+    RegexBuilder::new(&translated)
+        .size_limit(SIZE_LIMIT)
+        .nest_limit(NEST_LIMIT)
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -82,6 +91,17 @@ mod tests {
             &patterns.whole(&text).expect("is there")
         ));
         assert!(patterns.whole(&"(".into()).is_none());
+        for (re2, input, matches) in [
+            ("/api/{id}", "/api/{id}", true),
+            (r"\d+", "12", true),
+            (r"\d+", "\u{662}", false),
+            ("[a&&b]", "&", true),
+            ("(?i)k", "K", true),
+            ("a$", "a\n", false),
+        ] {
+            let regex = patterns.whole(&re2.into()).expect("compiles");
+            assert_eq!(regex.is_match(input.as_bytes()), matches, "{re2} {input}");
+        }
         let part = patterns.part(&text).expect("compiles");
         assert!(part.is_match(b"xbc"));
         drop((regex, part));

@@ -17,6 +17,7 @@ pub mod effective;
 mod endpoints;
 mod enforcement;
 pub mod explain;
+mod expression;
 pub mod features;
 #[cfg(test)]
 mod fixtures;

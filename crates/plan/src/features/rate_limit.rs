@@ -188,7 +188,7 @@ pub enum LimitValueMatch {
         /// Whether the opposite is meant.
         invert: bool,
     },
-    /// A regular expression that the whole value fulfils; inverted: anything else, none included.
+    /// A regular expression (RE2) that the whole value fulfils; inverted: anything else, none included.
     Regex {
         /// The expression.
         pattern: Arc<str>,

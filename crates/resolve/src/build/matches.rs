@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use http::{HeaderName, Method};
-use regex::{Regex, RegexBuilder};
 use weir_plan::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, ValueMatch};
 
 use super::rules::Invalid;
+use crate::expression;
 use gateway_api::experimental::httproutes as api;
-
-/// The most memory that a compiled expression may take. The data plane allows more, for the anchors that it adds.
-const REGEX_SIZE_LIMIT: usize = 1 << 20;
 
 /// Reads the matches of a rule. A rule without any matches every request.
 pub(crate) fn read(matches: &[api::HttpRouteRulesMatches]) -> Result<Vec<RouteMatch>, Invalid> {
@@ -125,24 +122,14 @@ fn value(what: &str, name: &str, regular: bool, value: &str) -> Result<ValueMatc
 }
 
 fn regex(what: &str, pattern: &str) -> Result<Arc<str>, Invalid> {
-    compile(what, pattern).map(|_| pattern.into())
+    groups(what, pattern).map(|_| pattern.into())
 }
 
-/// Compiles an expression, which is `what` in a message.
-pub(crate) fn compile(what: &str, pattern: &str) -> Result<Regex, Invalid> {
-    RegexBuilder::new(pattern)
-        .size_limit(REGEX_SIZE_LIMIT)
-        .build()
-        .map_err(|error| {
-            // The crate draws the place of the error over several lines; the last one says what it is.
-            let error = error.to_string();
-            let error = error
-                .lines()
-                .last()
-                .unwrap_or_default()
-                .trim_start_matches("error: ");
-            Invalid::value(format!(
-                "regular expression {pattern:?} for {what} is invalid: {error}"
-            ))
-        })
+/// How many groups an expression has, the whole match included; it is `what` in a message.
+pub(crate) fn groups(what: &str, pattern: &str) -> Result<usize, Invalid> {
+    expression::groups(pattern).map_err(|error| {
+        Invalid::value(format!(
+            "regular expression {pattern:?} for {what} is invalid: {error}"
+        ))
+    })
 }

@@ -16,7 +16,7 @@ use weir_plan::{
 
 use super::backends::{Referring, Unresolved};
 use super::filters::{Refusal, headers};
-use super::matches::compile;
+use super::matches::groups;
 use super::rules::Invalid;
 use crate::api::POLICY_GROUP;
 use crate::api::http_route_filter::{
@@ -154,19 +154,19 @@ fn host(rewrite: &HostnameRewrite) -> Result<HostRewrite, Invalid> {
     }
 }
 
-/// A replacement in the syntax of the `regex` crate.
+/// An expression as it is written, and its replacement in the syntax of the `regex` crate.
 fn replacement(written: &RegexSubstitution, what: &str) -> Result<RegexRewrite, Invalid> {
     let RegexSubstitution {
         pattern,
         substitution,
     } = written;
-    let regex = compile(what, pattern).map_err(|Invalid { reason, message }| Invalid {
+    let groups = groups(what, pattern).map_err(|Invalid { reason, message }| Invalid {
         reason,
         message: format!("{what} must be a valid RE2 regular expression: {message}"),
     })?;
     Ok(RegexRewrite {
         pattern: pattern.as_str().into(),
-        replacement: from_re2(substitution, regex.captures_len())?.into(),
+        replacement: from_re2(substitution, groups)?.into(),
     })
 }
 

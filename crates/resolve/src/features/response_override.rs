@@ -16,6 +16,7 @@ use weir_plan::features::response_override::{
 };
 
 use super::Faults;
+use crate::expression;
 use crate::operators;
 
 const FEATURE: &str = "ResponseOverride";
@@ -284,7 +285,7 @@ fn lower_header_match(
         Some("Prefix") => TextMatch::Prefix(value.into()),
         Some("Suffix") => TextMatch::Suffix(value.into()),
         Some("RegularExpression") => {
-            if regex::Regex::new(&value).is_err() {
+            if expression::groups(&value).is_err() {
                 let field = format!("{at}.value.value");
                 found.add(FEATURE, field, format!("regex {value:?} is invalid"));
             }

@@ -153,7 +153,12 @@ fn small_files_with_bad_intent() {
         (
             "an expression that unfolds to a million",
             limit_by_header("((a{100}){100}){100}").into(),
-            Some((6, "invalid-policy", "Compiled regex exceeds size limit")),
+            Some((6, "invalid-policy", "invalid repeat count: `{100}`")),
+        ),
+        (
+            "an expression that is small as RE2 counts, and large",
+            limit_by_header(r"\\pL{1000}").into(),
+            Some((6, "invalid-policy", r"expression too large: `\pL{1000}`")),
         ),
         (
             "an expression that is long",

@@ -90,6 +90,16 @@ fn a_rule_that_cannot_be_served_as_written_answers_500_or_is_left_out() {
             "UnsupportedValue",
         ),
         (
+            json!({"matches": at("RegularExpression", "/a**")}),
+            left_out,
+            "UnsupportedValue",
+        ),
+        (
+            json!({"matches": at("RegularExpression", r"/\u0041")}),
+            left_out,
+            "UnsupportedValue",
+        ),
+        (
             json!({"matches": at("Exact", "no-slash")}),
             left_out,
             "UnsupportedValue",

@@ -171,7 +171,7 @@ fn a_rule_whose_filter_cannot_be_served_answers_500() {
             path("(", ""),
             "UnsupportedValue",
             "invalid filter HTTPRouteFilter: ReplaceRegexMatch must be a valid RE2 regular expression: \
-             regular expression \"(\" for ReplaceRegexMatch is invalid: unclosed group",
+             regular expression \"(\" for ReplaceRegexMatch is invalid: missing closing ): `(`",
         ),
         (
             json!({"urlRewrite": {"path": {"type": "ReplaceRegexMatch"}}}),
@@ -192,7 +192,7 @@ fn a_rule_whose_filter_cannot_be_served_answers_500() {
             json!({"urlRewrite": {"hostname": {"type": "PathRegex", "pathRegex": {"pattern": "[", "substitution": "a"}}}}),
             "UnsupportedValue",
             "invalid filter HTTPRouteFilter: PathRegex must be a valid RE2 regular expression: \
-             regular expression \"[\" for PathRegex is invalid: unclosed character class",
+             regular expression \"[\" for PathRegex is invalid: missing closing ]: `[`",
         ),
         (
             json!({"urlRewrite": {"hostname": {"type": "Header", "header": "a b"}}}),

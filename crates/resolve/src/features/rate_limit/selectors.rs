@@ -10,6 +10,7 @@ use weir_plan::features::rate_limit::{
 };
 
 use super::{CidrSelector, ClientSelector, FEATURE, MethodSelector, PathSelector, ValueMatch};
+use crate::expression;
 use crate::features::Faults;
 
 /// All conditions of all selectors together. Of several paths or ranges the last counts, as in the reference.
@@ -203,19 +204,10 @@ fn path_match(path: &PathSelector) -> Result<InvertibleMatch<PathPattern>, Strin
 
 /// The expression, where it is one.
 fn regex(pattern: &str) -> Result<Arc<str>, String> {
-    match regex::Regex::new(pattern) {
+    match expression::groups(pattern) {
         Ok(_) => Ok(pattern.into()),
-        Err(error) => {
-            // The last line of the crate's message says what is wrong; those above draw where.
-            let cause = error.to_string();
-            let cause = cause
-                .lines()
-                .last()
-                .unwrap_or_default()
-                .trim_start_matches("error: ");
-            Err(format!(
-                "regex {pattern:?} is invalid: error parsing regexp: {cause}"
-            ))
-        }
+        Err(error) => Err(format!(
+            "regex {pattern:?} is invalid: error parsing regexp: {error}"
+        )),
     }
 }

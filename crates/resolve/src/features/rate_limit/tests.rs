@@ -184,7 +184,7 @@ fn faults() {
         ),
         (
             header(json!({"name": "x", "type": "RegularExpression", "value": "*.illegal.regex"})),
-            "regex \"*.illegal.regex\" is invalid: error parsing regexp: repetition operator missing expression.",
+            "regex \"*.illegal.regex\" is invalid: error parsing regexp: missing argument to repetition operator: `*`.",
         ),
         (
             query(json!({"name": "", "value": "y"})),

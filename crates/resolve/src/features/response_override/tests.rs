@@ -135,6 +135,10 @@ fn faults() {
             "regex \"*\" is invalid.",
         ),
         (
+            json!([{"match": {"responseHeaders": [{"name": "a", "value": {"type": "RegularExpression", "value": "(a){2}{3}"}}]}}]),
+            "regex \"(a){2}{3}\" is invalid.",
+        ),
+        (
             json!([{"match": {"responseHeaders": [{"name": "a b", "value": {"value": "c"}}]}}]),
             "\"a b\" is no name of a header.",
         ),
