@@ -1,6 +1,7 @@
 //! On which line each field of a document stands. Computed only for documents that there is something to say about.
 
 use granit_parser::{Event, Parser};
+use weir_resolve::quoted_key;
 
 /// The lines of a document's fields.
 #[derive(Debug)]
@@ -66,6 +67,10 @@ fn rest_after_field<'n, 'p>(
     fields: &'n [(String, Node)],
     path: &'p str,
 ) -> Option<(&'n Node, &'p str)> {
+    if let Some((quoted, rest)) = quoted_key(path) {
+        let (_, node) = fields.iter().find(|(name, _)| *name == quoted)?;
+        return Some((node, rest));
+    }
     let path = path.strip_prefix('.').unwrap_or(path);
     fields
         .iter()
@@ -206,6 +211,9 @@ spec:
             ("metadata.annotations.weir.dev/a", 6),
             ("metadata.annotations.weir.dev/a.b", 7),
             ("metadata.annotations.weir.dev/c", 5),
+            ("metadata.annotations[\"weir.dev/a.b\"]", 7),
+            ("metadata.annotations[\"weir.dev/a.b\"].x", 7),
+            ("metadata.annotations[\"weir\"]", 5),
             ("spec", 8),
             ("spec.rules[0].backendRefs[0]", 12),
             ("spec.rules[0].backendRefs[0].port", 13),

@@ -14,8 +14,8 @@ use weir_plan::{ListenerName, NamespacedName, PolicyRef, RouteKind, RuleName};
 use crate::Resolution;
 use crate::attach::KIND;
 use crate::diagnostics::FieldPath;
-use crate::effective::{EffectivePolicy, EffectiveRule};
-use crate::explain::{self, Setting};
+use crate::effective::EffectiveRule;
+use crate::explain::in_force::{self, Applying, Source};
 use crate::status::{Condition, ConditionStatus, ParentReference, PolicyAncestorStatus};
 
 /// What differs between two resolutions. Its text form reads like that of a `diff`.
@@ -58,7 +58,7 @@ pub struct Change {
     pub what: Presence,
     /// Which rules, on which listeners. Never empty.
     pub rules: Vec<Place>,
-    /// Why they answer 500, where that changes.
+    /// Why they answer 500 (routes below HTTP: close connections), where that changes.
     pub invalid: Option<Sides<String>>,
     /// The fields whose value or origin changes.
     pub fields: Vec<FieldChange>,
@@ -108,8 +108,8 @@ pub struct FieldChange {
 pub struct Written {
     /// The value as written.
     pub value: Value,
-    /// The policy that wrote it.
-    pub from: PolicyRef,
+    /// Who wrote it: never [`Source::Default`].
+    pub from: Source,
 }
 
 /// A policy whose status changes. Policies that reach nothing have no status.
@@ -155,8 +155,11 @@ pub fn diff(old: &Resolution, new: &Resolution) -> Difference {
     }
     let (mut routes, mut named, mut listeners) = (Count::new(), Count::new(), Count::new());
     // Listeners without routes count among the others.
-    for listener in old.plan.listeners.iter().chain(&new.plan.listeners) {
-        listeners.entry(&listener.name).or_default();
+    for plan in [&old.plan, &new.plan] {
+        let names = plan.listeners.iter().map(|it| &it.name);
+        for name in names.chain(plan.l4.iter().map(|it| &it.name)) {
+            listeners.entry(name).or_default();
+        }
     }
     let mut changes: Vec<Change> = Vec::new();
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
@@ -173,7 +176,11 @@ pub fn diff(old: &Resolution, new: &Resolution) -> Difference {
         *named.entry((kind, route, name, index)).or_default() |= change.is_some();
         *listeners.entry(listener).or_default() |= change.is_some();
         if let Some(change) = change {
-            let said = format!("{:?}", (change.what, &change.invalid, &change.fields));
+            let is_http = kind.is_http();
+            let said = format!(
+                "{:?}",
+                (change.what, &change.invalid, is_http, &change.fields)
+            );
             let at = *known.entry(said).or_insert(changes.len());
             match changes.get_mut(at) {
                 Some(same) => same.rules.extend(change.rules),
@@ -256,11 +263,11 @@ fn change(rule: Sides<&EffectiveRule>) -> Option<Change> {
     let what = presence(&rule);
     let Sides { old, new } = rule;
     let invalid = Sides {
-        old: old.and_then(|it| it.policy.invalid.clone()),
-        new: new.and_then(|it| it.policy.invalid.clone()),
+        old: old.and_then(|it| it.refusal().map(str::to_owned)),
+        new: new.and_then(|it| it.refusal().map(str::to_owned)),
     };
     let invalid = (invalid.old != invalid.new).then_some(invalid);
-    let fields = fields(old.map(|it| &*it.policy), new.map(|it| &*it.policy));
+    let fields = fields(old, new);
     if what == Presence::Changed && invalid.is_none() && fields.is_empty() {
         return None;
     }
@@ -276,12 +283,13 @@ fn change(rule: Sides<&EffectiveRule>) -> Option<Change> {
     })
 }
 
-fn fields(old: Option<&EffectivePolicy>, new: Option<&EffectivePolicy>) -> Vec<FieldChange> {
+fn fields(old: Option<&EffectiveRule>, new: Option<&EffectiveRule>) -> Vec<FieldChange> {
+    let written = |rule: Option<&EffectiveRule>| rule.map(|it| in_force::at(it).written());
     let mut all: BTreeMap<FieldPath, Sides<Written>> = BTreeMap::new();
-    for Setting { field, value, from } in old.map(explain::settings).unwrap_or_default() {
+    for Applying { field, value, from } in written(old).into_iter().flatten() {
         side(&mut all, field).old = Some(Written { value, from });
     }
-    for Setting { field, value, from } in new.map(explain::settings).unwrap_or_default() {
+    for Applying { field, value, from } in written(new).into_iter().flatten() {
         side(&mut all, field).new = Some(Written { value, from });
     }
     all.into_iter()

@@ -11,8 +11,9 @@ use weir_plan::{ClusterPolicy, ListenerName, Origin, PolicyRef, RoutePolicy, Rul
 
 use crate::attach::PolicyId;
 use crate::diagnostics::FieldPath;
-use crate::features::routing_type::RoutingType;
+use crate::features::routing_type::{OfGateway, RoutingType};
 use crate::lower::Lowered;
+use crate::own::OwnSettings;
 use crate::precedence::ChainPart;
 use crate::topology::ListenerKey;
 
@@ -25,8 +26,35 @@ pub struct EffectiveRule {
     pub rule: RuleName,
     /// The listener.
     pub listener: ListenerName,
-    /// What applies; shared by rules to which the same applies.
+    /// What policies say; shared by rules for which they say the same.
     pub policy: Arc<EffectivePolicy>,
+    /// What the rule sets itself, which comes before policies.
+    pub own: Option<Arc<OwnSettings>>,
+    /// What its Gateway says where no policy does.
+    pub routing_type: Option<OfGateway>,
+}
+
+impl EffectiveRule {
+    /// Why nothing of the rule is served: requests are answered 500, connections of routes below HTTP are closed.
+    pub fn refusal(&self) -> Option<&str> {
+        let EffectivePolicy {
+            invalid, refused, ..
+        } = &*self.policy;
+        if self.rule.kind.is_http() {
+            invalid.as_deref()
+        } else {
+            refused.as_deref()
+        }
+    }
+
+    /// Why the rule is served as if it had no policy: it is invalid, and the route one below HTTP.
+    pub fn left_out(&self) -> Option<&str> {
+        let EffectivePolicy {
+            invalid, refused, ..
+        } = &*self.policy;
+        let goes_on = !self.rule.kind.is_http() && refused.is_none();
+        invalid.as_deref().filter(|_| goes_on)
+    }
 }
 
 /// Settings as written (merged where policies merge), with the policy that each came from.
@@ -43,8 +71,11 @@ pub struct EffectivePolicy {
     pub from: BTreeMap<FieldPath, PolicyRef>,
     /// The policies that target this rule or something above it and do not take effect here, with the reason.
     pub lost: Vec<Lost>,
-    /// Why the rule answers 500, where its policy is invalid: the text of the policy's status.
+    /// Why rules of HTTP and gRPC routes answer 500, where the policy is invalid: the text of the policy's status. See
+    /// [`EffectiveRule::refusal`].
     pub invalid: Option<String>,
+    /// Why rules of routes of any kind are not served; it is part of `invalid` as well.
+    pub refused: Option<String>,
 }
 
 /// A policy that does not take effect.

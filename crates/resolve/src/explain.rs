@@ -2,8 +2,8 @@
 //!
 //! Statuses keep the reference's texts; where those claim more than is true, this tells what happens.
 
+pub mod in_force;
 pub mod policy;
-mod source;
 mod text;
 
 use std::borrow::Cow;
@@ -12,18 +12,18 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 use weir_plan::{
-    ListenerName, NamespacedName, PolicyRef, Route, RouteAction, RouteKind, RouteName, RouteRule,
-    RuleName, SplitTarget,
+    L4Action, ListenerName, NamespacedName, PolicyRef, Route, RouteAction, RouteKind, RouteName,
+    RouteRule, RuleName, SplitTarget,
 };
 
 use crate::Resolution;
 use crate::attach::{AttachedPolicy, PolicyId};
-use crate::diagnostics::FieldPath;
-use crate::effective::{EffectivePolicy, EffectiveRule, Lost};
+use crate::effective::{EffectiveRule, Lost};
 use crate::precedence::Standing;
 use crate::targeting::AttachmentPoint;
 
-pub use source::{Applying, Source};
+pub use in_force::{Applying, Displaced, Displacement, InForce, Source};
+pub(crate) use text::refusal;
 
 /// What applies to one rule on one listener. Its text form is a tree.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,26 +37,17 @@ pub struct Explanation {
     pub policies: Vec<PolicyRef>,
     /// How the first is merged into the second, where there are two.
     pub merge_type: Option<&'static str>,
-    /// Every setting that a policy or the rule itself wrote, and the defaults of those that apply always.
+    /// Every setting that somebody wrote, and the defaults of those that apply always.
     pub settings: Vec<Applying>,
+    /// What policies in force set in vain.
+    pub displaced: Vec<Displaced>,
     /// The policies that are not in force here, and why.
     pub lost: Vec<Lost>,
-    /// Why the rule answers 500.
+    /// Why the rule answers 500, or closes connections.
     pub invalid: Option<String>,
     /// How many entries of the listener's route table (matches times host names) the rule has. Each has a bucket of its
     /// own for every local rate limit, and a count of its own for every global one that is not shared.
     pub route_entries: usize,
-}
-
-/// One field, and who set it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Setting {
-    /// The field, below `spec`.
-    pub field: FieldPath,
-    /// Its value as written.
-    pub value: Value,
-    /// The policy that wrote it.
-    pub from: PolicyRef,
 }
 
 /// What applies to the rules of a route, on each listener that carries it. `rule` narrows it down to the rule of this
@@ -83,7 +74,7 @@ pub fn rules(resolution: &Resolution, wanted: impl Fn(&EffectiveRule) -> bool) -
         .filter(|it| wanted(it))
         .collect();
     rules.sort_by_key(|it| (&it.rule, &it.listener));
-    let mut entries: BTreeMap<(&RuleName, &ListenerName), Entries<'_>> = rules
+    let mut entries: BTreeMap<(&RuleName, &ListenerName), Entries> = rules
         .iter()
         .map(|it| ((&it.rule, &it.listener), Entries::default()))
         .collect();
@@ -91,7 +82,14 @@ pub fn rules(resolution: &Resolution, wanted: impl Fn(&EffectiveRule) -> bool) -
         for route in listener.hosts.iter().flat_map(|host| &host.routes) {
             if let Some(count) = entries.get_mut(&(&route.rule.name, &listener.name)) {
                 count.number += 1;
-                count.rule = Some(&route.rule);
+                count.forwarded = is_forwarded(&route.rule);
+            }
+        }
+    }
+    for listener in &resolution.plan.l4 {
+        for route in &listener.routes {
+            if let Some(count) = entries.get_mut(&(&route.name, &listener.name)) {
+                count.forwarded = matches!(route.action, L4Action::Forward { .. });
             }
         }
     }
@@ -101,17 +99,16 @@ pub fn rules(resolution: &Resolution, wanted: impl Fn(&EffectiveRule) -> bool) -
             .copied()
             .unwrap_or_default()
     };
-    rules
-        .into_iter()
-        .map(|it| explain(it, &count(it)))
-        .collect()
+    rules.into_iter().map(|it| explain(it, count(it))).collect()
 }
 
-/// The entries of a listener's route table that a rule has.
+/// What the plan has for a rule on a listener.
 #[derive(Clone, Copy, Default)]
-struct Entries<'a> {
+struct Entries {
+    /// The entries of the listener's route table.
     number: usize,
-    rule: Option<&'a RouteRule>,
+    /// Whether it is sent to a backend.
+    forwarded: bool,
 }
 
 /// What applies to an entry of a listener's route table, which is what a request takes.
@@ -130,34 +127,33 @@ pub fn entry(
     .pop()
 }
 
-fn explain(
-    EffectiveRule {
-        rule,
-        listener,
-        policy,
-    }: &EffectiveRule,
-    Entries {
-        number: route_entries,
-        rule: in_plan,
-    }: &Entries<'_>,
-) -> Explanation {
-    let EffectivePolicy {
+fn explain(rule: &EffectiveRule, Entries { number, forwarded }: Entries) -> Explanation {
+    let in_force = in_force::at(rule);
+    // What is answered by the gateway has no defaults: what policies wrote is all there is to say.
+    let settings = if forwarded {
+        in_force.with_defaults(rule.rule.kind)
+    } else {
+        in_force.written()
+    };
+    let InForce {
         policies,
+        merge_type,
         settings: _,
         from: _,
-        merge_type,
+        displaced,
         lost,
-        invalid,
-    } = &**policy;
+        refusal,
+    } = in_force;
     Explanation {
-        rule: rule.clone(),
-        listener: listener.clone(),
-        policies: policies.clone(),
-        merge_type: *merge_type,
-        settings: source::applying(policy, in_plan.filter(|it| is_forwarded(it))),
-        lost: lost.clone(),
-        invalid: invalid.clone(),
-        route_entries: *route_entries,
+        rule: rule.rule.clone(),
+        listener: rule.listener.clone(),
+        policies,
+        merge_type,
+        settings,
+        displaced,
+        lost,
+        invalid: refusal,
+        route_entries: number,
     }
 }
 
@@ -168,16 +164,6 @@ fn is_forwarded(rule: &RouteRule) -> bool {
     };
     let mut targets = forward.targets.iter();
     targets.any(|it| matches!(it.target, SplitTarget::Cluster(_)))
-}
-
-/// Every setting that a policy wrote, by field.
-pub(crate) fn settings(policy: &EffectivePolicy) -> Vec<Setting> {
-    let leaf = |(field, from): (&FieldPath, &PolicyRef)| Setting {
-        field: field.clone(),
-        value: at(&policy.settings, field).cloned().unwrap_or_default(),
-        from: from.clone(),
-    };
-    policy.from.iter().map(leaf).collect()
 }
 
 fn routes<'a>(
@@ -193,30 +179,6 @@ fn routes<'a>(
         .flat_map(|it| &it.hosts)
         .flat_map(|host| &host.routes)
         .map(|route| &**route)
-}
-
-/// The value that a path leads to. Keys may hold dots and brackets, so the path is followed from the value's side.
-pub fn at<'a>(value: &'a Value, path: &FieldPath) -> Option<&'a Value> {
-    fn follow<'a>(value: &'a Value, rest: &str) -> Option<&'a Value> {
-        if rest.is_empty() {
-            return Some(value);
-        }
-        match value {
-            Value::Object(fields) => fields.iter().find_map(|(key, value)| {
-                let rest = rest
-                    .strip_prefix('.')
-                    .unwrap_or(rest)
-                    .strip_prefix(key.as_str())?;
-                (rest.is_empty() || rest.starts_with(['.', '['])).then(|| follow(value, rest))?
-            }),
-            Value::Array(items) => {
-                let (index, rest) = rest.strip_prefix('[')?.split_once(']')?;
-                follow(items.get(index.parse::<usize>().ok()?)?, rest)
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-        }
-    }
-    follow(value, path.as_str())
 }
 
 /// A value on one line: texts without quotes where nothing in them could be mistaken for the end of the line.
@@ -303,30 +265,4 @@ pub(crate) fn section_missing(point: &AttachmentPoint) -> String {
         }
     };
     format!("section not found, so the policy does nothing here: {what} {name}")
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn paths_lead_to_their_values() {
-        let value = json!({"a": {"b": [1, {"c": 2}], "b.d": {"x": 3}}, "ab": 4});
-        for (path, expected) in [
-            ("a.b[0]", Some(1)),
-            ("a.b[1].c", Some(2)),
-            ("a.b.d.x", Some(3)),
-            ("ab", Some(4)),
-            ("a.b[7]", None),
-            ("x", None),
-        ] {
-            assert_eq!(
-                at(&value, &FieldPath::new(path)).and_then(Value::as_i64),
-                expected,
-                "{path}"
-            );
-        }
-    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::api::spec::BackendTrafficPolicySpec;
 use crate::diagnostics::FieldPath;
+use crate::field_path::Step;
 use crate::strict::{self, Mismatch, UnknownField};
 use crate::suggestion::unknown_field;
 
@@ -57,7 +58,7 @@ pub fn no_setting(path: &str) -> Option<String> {
     if path.len() > MAX_PATH {
         return Some("no setting has a path of this length".to_owned());
     }
-    let (value, place) = along(path, FieldPath::default());
+    let (value, place) = along(path);
     let (result, unknown) = strict::read::<BackendTrafficPolicySpec>(&value, &FieldPath::default());
     if let Some(field) = unknown.into_iter().next() {
         return Some(of_unknown(field).message);
@@ -77,25 +78,22 @@ fn of_unknown(UnknownField { at, name, known }: UnknownField) -> Misfit {
 }
 
 /// A value in which there is nothing but the way along a path, and where that way ends. Of lists it has one item.
-fn along(path: &str, place: FieldPath) -> (Value, FieldPath) {
-    let path = path.strip_prefix('.').unwrap_or(path);
-    if path.is_empty() {
-        return (Value::Null, place);
+fn along(path: &str) -> (Value, FieldPath) {
+    let path = FieldPath::new(path);
+    let (mut value, mut place) = (Value::Null, FieldPath::default());
+    for step in path.steps() {
+        place = match step {
+            Step::Field(name) => place.child(&name),
+            Step::Item(_) => place.index(0),
+        };
     }
-    if let Some((_, rest)) = path.strip_prefix('[').and_then(|it| it.split_once(']')) {
-        let (item, end) = along(rest, place.index(0));
-        return (Value::Array(vec![item]), end);
+    for step in path.steps().collect::<Vec<_>>().into_iter().rev() {
+        value = match step {
+            Step::Field(name) => Map::from_iter([(name.into_owned(), value)]).into(),
+            Step::Item(_) => Value::Array(vec![value]),
+        };
     }
-    // The first character belongs to the name whatever it is, so that each step takes something.
-    let end = path
-        .char_indices()
-        .skip(1)
-        .find(|(_, c)| matches!(c, '.' | '['))
-        .map_or(path.len(), |(at, _)| at);
-    let (name, rest) = path.split_at(end);
-    let (field, end) = along(rest, place.child(name));
-    let fields = Map::from_iter([(name.to_owned(), field)]);
-    (Value::Object(fields), end)
+    (value, place)
 }
 
 #[cfg(test)]
@@ -137,6 +135,8 @@ mod tests {
             "rateLimit.local.rules[3].limit.requests",
             "timeout.http.requestTimeout",
             "rateLimit.global.rules[1]",
+            "telemetry.tracing.tags[\"http.route\"]",
+            "telemetry.tracing.tags[http.route]",
         ] {
             assert_eq!(no_setting(path), None, "{path}");
         }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use gateway_api::experimental::httproutes::HttpRouteRules;
 use serde::Deserialize;
 use weir_plan::features::connection::Connection;
 use weir_plan::{ClusterPolicy, NamespacedName, RoutePolicy};
@@ -12,6 +11,7 @@ use crate::api::scalar::parse_duration;
 use crate::api::spec::BackendTrafficPolicySpec;
 use crate::diagnostics::FieldPath;
 use crate::effective::Applied;
+use crate::features::retry::Retry;
 use crate::features::routing_type::RoutingType;
 use crate::features::{
     Faults, admission_control, bandwidth_limit, circuit_breaker, compression, connection, dns,
@@ -19,6 +19,7 @@ use crate::features::{
     response_override, retry, routing_type, telemetry, timeout,
 };
 use crate::merge::Merged;
+use crate::own::OwnSettings;
 use crate::resources::Resources;
 use crate::strict::{self, Mismatch};
 
@@ -226,21 +227,13 @@ fn override_namespace(merged: &Merged) -> &str {
     first.map_or("", |(_, policy)| &*policy.name.namespace)
 }
 
-/// The settings of an HTTPRoute rule: the rule's own `timeouts` and `retry` come before the policy's.
-pub(crate) fn for_rule(applied: &Applied, rule: &HttpRouteRules) -> Arc<RoutePolicy> {
-    let (timeouts, own_retry) = (rule.timeouts.as_ref(), rule.retry.as_ref());
-    if timeouts.is_none() && own_retry.is_none() {
+/// The settings of a rule: what it sets itself comes before the policy's.
+pub(crate) fn for_rule(applied: &Applied, own: Option<&OwnSettings>) -> Arc<RoutePolicy> {
+    let Some(own) = own else {
         return Arc::clone(&applied.route);
-    }
-    let request = timeouts.and_then(|it| parse_duration(it.request.as_deref()?));
-    let backend_request = timeouts.and_then(|it| parse_duration(it.backend_request.as_deref()?));
-    // Without retries in the rule there is one attempt to it, and its limit is the request's.
-    let (request, per_try) = match own_retry {
-        None => (backend_request.or(request), None),
-        Some(_) => (request, backend_request),
     };
     let mut policy = RoutePolicy::clone(&applied.route);
-    if let Some(request) = request {
+    if let Some(request) = own.request_timeout().and_then(parse_duration) {
         let idle = applied
             .effective
             .settings
@@ -248,13 +241,10 @@ pub(crate) fn for_rule(applied: &Applied, rule: &HttpRouteRules) -> Arc<RoutePol
         let idle_written = applied.invalid.is_none() && idle.is_some_and(|it| !it.is_null());
         policy.timeout = timeout::with_request(&policy.timeout, request, idle_written);
     }
-    if let Some(own) = own_retry {
-        policy.retry = retry::of_route(
-            own.attempts,
-            own.backoff.as_deref(),
-            own.codes.as_deref(),
-            per_try,
-        );
+    if let Some(own) = own.retry() {
+        let own = Retry::deserialize(own).unwrap_or_default();
+        // It has nothing in it that could be wrong.
+        policy.retry = retry::lower(Some(&own), &mut Faults::default());
     }
     Arc::new(policy)
 }

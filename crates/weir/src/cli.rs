@@ -208,14 +208,16 @@ Examples:
   weir explain ./gateway              every route
   weir explain shop ./gateway         the route `shop`, in whatever namespace
   weir explain team-a/shop ./gateway
+  weir explain shop/rule:checkout ./gateway
+                                      its rule `checkout`; without a name shop/rule/0, and so on
   weir explain btp/team-a/limits ./gateway
                                       what the policy `limits` affects
   weir explain --request 'GET http://shop.example.com/cart' -H 'x-user: 7' ./gateway"
 )]
 pub(crate) struct ExplainArgs {
-    /// A route (NAME, NAMESPACE/NAME or KIND/NAMESPACE/NAME) or a policy (backendtrafficpolicy/NAMESPACE/NAME, or
-    /// btp/NAME), then folders and files to read, or `-` for standard input. The first is taken as a path where there is
-    /// such a file or folder.
+    /// A route ([KIND/][NAMESPACE/]NAME), one rule of it (the same with /rule:NAME or /rule/INDEX behind it) or a policy
+    /// (backendtrafficpolicy/NAMESPACE/NAME, or btp/NAME), then folders and files to read, or `-` for standard input. The
+    /// first is taken as a path where there is such a file or folder.
     #[arg(required = true, value_name = "NAME|PATH")]
     pub(crate) subject_and_paths: Vec<PathBuf>,
     #[command(flatten)]

@@ -16,6 +16,7 @@ mod handover;
 mod history;
 mod in_force;
 mod metrics;
+mod naming;
 mod output;
 mod overrides;
 mod policy_test;

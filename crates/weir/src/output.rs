@@ -1,5 +1,6 @@
 //! Writing results to standard output, and progress to a terminal.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -33,6 +34,22 @@ pub(crate) fn print(text: &str) -> Result<()> {
         }
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// A text that somebody else wrote, on one line and without what a terminal would obey.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let escaped = text.chars().flat_map(|c| {
+        let (escaped, plain) = if c.is_control() {
+            (Some(c.escape_default()), None)
+        } else {
+            (None, Some(c))
+        };
+        escaped.into_iter().flatten().chain(plain)
+    });
+    escaped.collect::<String>().into()
 }
 
 /// Writes a line for people to standard error, beside a result.

@@ -7,19 +7,19 @@ use anyhow::Result;
 use serde::Serialize;
 use weir_plan::NamespacedName;
 use weir_proxy::Router;
-use weir_resolve::EffectiveRule;
 use weir_resolve::explain::policy::{self, PolicyExplanation};
 use weir_resolve::explain::{self, Explanation};
 
 use crate::asked_request::{self, Reach};
 use crate::configuration::Configuration;
+use crate::naming;
 
 /// What is asked about.
 #[derive(Debug)]
 pub(crate) enum Question {
     /// Every route.
     All,
-    /// A route, as `name`, `namespace/name` or `kind/namespace/name`, or one rule of it by the rule's full name.
+    /// A route or one rule of it, by a name that may leave out its beginning; see [`naming::is_rule`].
     Route(String),
     /// A policy, as `name` or `namespace/name`.
     Policy(String),
@@ -82,7 +82,7 @@ pub(crate) fn answer<'a>(
     let (rules, note) = match question {
         Question::All => (explain::rules(resolution, |_| true), None),
         Question::Route(name) => (
-            explain::rules(resolution, |rule| is_named(rule, name)),
+            explain::rules(resolution, |it| naming::is_rule(&it.rule, name)),
             None,
         ),
         Question::Policy(name) => return Ok(about_policies(name, configuration)),
@@ -121,14 +121,6 @@ fn about_policies(name: &str, configuration: &Configuration) -> Answer {
         ));
     }
     Answer::Policies(Policies { policies })
-}
-
-fn is_named(effective: &EffectiveRule, name: &str) -> bool {
-    let rule = &effective.rule;
-    *rule.route.name == *name
-        || rule.route.to_string() == name
-        || format!("{}/{}", rule.kind, rule.route) == name
-        || rule.to_string() == name
 }
 
 fn no_such_route(name: &str, configuration: &Configuration) -> String {

@@ -10,7 +10,7 @@ use weir_plan::{
 use super::backends::Target;
 use super::rules::{Rule, RuleBackend};
 use crate::effective::Applied;
-use crate::features::routing_type::RoutingType;
+use crate::features::routing_type::{OfGateway, RoutingType};
 
 /// Where a rule is served, for the names of its clusters.
 pub(crate) struct Scope<'a> {
@@ -23,7 +23,7 @@ pub(crate) struct Scope<'a> {
     /// The first host name of the route; none: it takes any.
     pub(crate) hostname: Option<&'a Arc<str>>,
     /// Where requests to Services go, unless a policy says.
-    pub(crate) routing_type: RoutingType,
+    pub(crate) routing_type: Option<&'a OfGateway>,
 }
 
 /// What a rule does under a policy, and the clusters that it needs for that.
@@ -176,7 +176,8 @@ pub(crate) fn locality(
         addresses: _,
         protocol: _,
     } = target;
-    let endpoints = match applied.routing_type.unwrap_or(scope.routing_type) {
+    let of_gateway = || scope.routing_type.map(|it| it.routing_type);
+    let endpoints = match applied.routing_type.or_else(of_gateway).unwrap_or_default() {
         RoutingType::Service => cluster_ip.as_ref().unwrap_or(endpoints),
         RoutingType::Endpoint => endpoints,
     };

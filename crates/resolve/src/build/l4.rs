@@ -85,7 +85,7 @@ pub(crate) fn route(
         gateway: &carrier.listener.gateway,
         listener,
         hostname: None,
-        routing_type: carrier.routing_type,
+        routing_type: carrier.routing_type.as_ref(),
     };
     let stat_name = applied.route.telemetry.route_stat_name.as_ref();
     L4Route {

@@ -13,6 +13,7 @@ use super::rules::{self, Invalid, Rule, backend_ref};
 use super::{grpc, l4, route_filter};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath};
 use crate::effective::{Applied, EffectiveRule};
+use crate::own::OwnSettings;
 use crate::resources::Resources;
 use crate::topology::ListenerKey;
 use crate::topology::routes::{Carrier, RouteDetail, RouteObject, route_ref};
@@ -75,11 +76,12 @@ pub(crate) fn build(
     context: &Context,
 ) -> Built {
     let names = rule_names(detail);
+    let own = OwnSettings::of_route(&detail.object);
     let mut built = Built {
         entries: Vec::new(),
         l4: Vec::new(),
         clusters: Vec::new(),
-        effective: effective(detail, &names, applied),
+        effective: effective(detail, &names, &own, applied),
         verdict: Verdict {
             rules: names.len(),
             ..Verdict::default()
@@ -130,24 +132,22 @@ fn rule_names(detail: &RouteDetail) -> Vec<RuleName> {
 fn effective(
     detail: &RouteDetail,
     names: &[RuleName],
+    own: &[Option<Arc<OwnSettings>>],
     applied: &[Arc<Applied>],
 ) -> Vec<Arc<EffectiveRule>> {
-    let listeners = detail
+    let places = detail
         .carriers
         .iter()
-        .map(|carrier| carrier.listener.plan_name());
-    listeners
-        .flat_map(|listener| {
-            names
-                .iter()
-                .map(move |rule| (rule.clone(), listener.clone()))
-        })
+        .flat_map(|carrier| names.iter().map(move |rule| (carrier, rule)));
+    places
         .zip(applied)
-        .map(|((rule, listener), applied)| {
+        .map(|((carrier, rule), applied)| {
             Arc::new(EffectiveRule {
-                rule,
-                listener,
+                rule: rule.clone(),
+                listener: carrier.listener.plan_name(),
                 policy: Arc::clone(&applied.effective),
+                own: own.get(rule.index).cloned().flatten(),
+                routing_type: carrier.routing_type.clone(),
             })
         })
         .collect()
@@ -386,6 +386,7 @@ impl Built {
         detail: &RouteDetail,
         served: &[(&Carrier, &Arc<Applied>)],
     ) {
+        let own = OwnSettings::of(spec);
         let mut shared: Vec<(&NamespacedName, &Arc<Applied>, Arc<RouteRule>)> = Vec::new();
         for (carrier, applied) in served {
             let gateway = &carrier.listener.gateway;
@@ -410,7 +411,7 @@ impl Built {
                         gateway,
                         listener: (!alike).then_some(&*listener),
                         hostname: hostname(detail),
-                        routing_type: carrier.routing_type,
+                        routing_type: carrier.routing_type.as_ref(),
                     };
                     let (action, clusters) = action::of_rule(rule, applied, &scope);
                     for cluster in clusters {
@@ -422,7 +423,7 @@ impl Built {
                     let built = Arc::new(RouteRule {
                         name: name.clone(),
                         origin: applied.origin.clone(),
-                        policy: lower::for_rule(applied, spec),
+                        policy: lower::for_rule(applied, own.as_ref()),
                         request_headers: rule.filters.request_headers.clone(),
                         response_headers: rule.filters.response_headers.clone(),
                         action,

@@ -63,13 +63,20 @@ impl fmt::Display for Change {
         }
         if let Some(invalid) = invalid {
             let line = |reason: &String| reason.replace('\n', "\n      ");
-            both(f, "answers 500", &invalid.old, &invalid.new, line)?;
+            both(f, self.refusal(), &invalid.old, &invalid.new, line)?;
         }
         for FieldChange { field, written } in fields {
             let line = |it: &Written| format!("{}  from {}", it.text(), it.from);
             both(f, field, &written.old, &written.new, line)?;
         }
         Ok(())
+    }
+}
+
+impl Change {
+    /// What an invalid policy does to what comes to the rules.
+    pub fn refusal(&self) -> &'static str {
+        explain::refusal(self.rules.first().map(|it| it.rule.kind))
     }
 }
 

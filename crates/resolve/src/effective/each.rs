@@ -157,6 +157,7 @@ fn no_policy() -> Arc<Applied> {
         merge_type: None,
         lost: Vec::new(),
         invalid: None,
+        refused: None,
     };
     let effective = Arc::new(effective);
     Arc::new(Applied {
@@ -457,6 +458,7 @@ fn applied(
             .and_then(|id| policies[id].merge_type.as_ref()?.as_str()),
         lost,
         invalid: invalid.clone(),
+        refused: refusal.clone(),
     };
     Applied {
         effective: Arc::new(effective),

@@ -11,6 +11,7 @@ use weir_plan::features::rate_limit::{
 };
 use weir_plan::{NamespacedName, PolicyRef, Rate};
 
+use super::in_force::{self, Displacement, Source};
 use crate::Resolution;
 use crate::attach::{AttachedPolicy, Outcome, PolicyIndex, object_ref};
 use crate::diagnostics::FieldPath;
@@ -68,20 +69,32 @@ pub struct Effect {
     /// What it does.
     #[serde(flatten)]
     pub role: Role,
-    /// Why the rules answer 500.
+    /// What it sets in vain there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub displaced: Vec<DisplacedFields>,
+    /// Why the rules answer 500, or close connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invalid: Option<String>,
     /// The rules, on their listeners. Never empty.
     pub rules: Vec<Place>,
 }
 
+/// Settings that do not count at a rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct DisplacedFields {
+    /// Why.
+    pub reason: Displacement,
+    /// Which, lists as a whole.
+    pub fields: BTreeSet<FieldPath>,
+}
+
 /// What a policy does to a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "role", rename_all = "camelCase")]
 pub enum Role {
-    /// It gives all settings.
+    /// It is the only one.
     Whole,
-    /// It is merged into another policy; all of its settings are in force.
+    /// It is merged into another policy, and comes before that.
     MergedInto {
         /// The other.
         policy: PolicyRef,
@@ -228,27 +241,33 @@ fn effects(resolution: &Resolution, policy: &AttachedPolicy) -> (Vec<Effect>, Bl
         policy: &policy.name,
         settings: &settings,
     });
+    let is_set = |it: &&FieldPath| it.in_value(&settings).is_some_and(|it| !it.is_null());
+    let set = alone.from.keys().filter(is_set);
     // The type of rate limits chooses among a policy's own; merging leaves it out.
-    let mut written: BTreeSet<FieldPath> = alone.from.keys().map(whole_list).collect();
+    let mut written: BTreeSet<FieldPath> = set.map(FieldPath::whole_list).collect();
     written.remove(&FieldPath::new("rateLimit.type"));
-    let mut grouped: BTreeMap<(Role, Option<&str>), Vec<&EffectiveRule>> = BTreeMap::new();
-    // Rules to which the same applies share it, so each role is found out once.
-    let mut known: BTreeMap<*const EffectivePolicy, Option<Role>> = BTreeMap::new();
+    let mut grouped: BTreeMap<(Part, Option<&str>), Vec<&EffectiveRule>> = BTreeMap::new();
+    // Rules to which the same applies share it, so each part is found out once.
+    let mut known: BTreeMap<_, Option<Part>> = BTreeMap::new();
     for rule in &resolution.effective {
-        let effective = &rule.policy;
-        let role = known
-            .entry(Arc::as_ptr(effective))
-            .or_insert_with(|| role(effective, &policy.name, &written));
-        if let Some(role) = role {
-            let key = (role.clone(), effective.invalid.as_deref());
+        let own = rule.own.as_ref().map(Arc::as_ptr);
+        let part = known
+            .entry((Arc::as_ptr(&rule.policy), own, rule.rule.kind))
+            .or_insert_with(|| part(rule, &policy.name, &written));
+        if let Some(part) = part {
+            let key = (part.clone(), rule.refusal());
             grouped.entry(key).or_default().push(rule);
         }
     }
     let (mut routes, mut rules, mut listeners) =
         (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut effects = Vec::with_capacity(grouped.len());
-    for ((role, invalid), mut places) in grouped {
-        let contributes = !matches!(role, Role::Lost { .. });
+    for ((part, invalid), mut places) in grouped {
+        let Part {
+            role,
+            displaced,
+            contributes,
+        } = part;
         places.sort_by_key(|it| (&it.listener, &it.rule));
         for it in &places {
             *routes.entry((it.rule.kind, &it.rule.route)).or_default() |= contributes;
@@ -257,6 +276,7 @@ fn effects(resolution: &Resolution, policy: &AttachedPolicy) -> (Vec<Effect>, Bl
         }
         effects.push(Effect {
             role,
+            displaced,
             invalid: invalid.map(str::to_owned),
             rules: places
                 .into_iter()
@@ -275,49 +295,67 @@ fn effects(resolution: &Resolution, policy: &AttachedPolicy) -> (Vec<Effect>, Bl
     (effects, blast_radius)
 }
 
-fn role(
-    effective: &EffectivePolicy,
-    policy: &PolicyRef,
-    written: &BTreeSet<FieldPath>,
-) -> Option<Role> {
-    let EffectivePolicy {
-        policies,
-        settings: _,
-        from,
-        merge_type: _,
-        lost,
-        invalid: _,
-    } = effective;
-    match policies.as_slice() {
-        [only] if only == policy => Some(Role::Whole),
-        [child, parent] if child == policy => Some(Role::MergedInto {
-            policy: parent.clone(),
-        }),
-        [child, parent] if parent == policy => {
-            let sets: BTreeSet<FieldPath> = from
-                .iter()
-                .filter(|(_, owner)| *owner == policy)
-                .map(|(field, _)| whole_list(field))
-                .collect();
-            Some(Role::Beneath {
-                policy: child.clone(),
-                loses: written.difference(&sets).cloned().collect(),
-                sets: sets.into_iter().collect(),
-            })
-        }
-        _ => lost
-            .iter()
-            .find(|it| it.policy == *policy)
-            .map(|it| Role::Lost {
-                reason: it.reason.clone(),
-            }),
-    }
+/// What a policy does to a rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Part {
+    role: Role,
+    displaced: Vec<DisplacedFields>,
+    /// Whether anything of it counts there. One that sets nothing counts as a whole: it hides others.
+    contributes: bool,
 }
 
-/// The list that a field is in, or the field itself. Merging moves items of lists.
-fn whole_list(field: &FieldPath) -> FieldPath {
-    let text = field.as_str();
-    FieldPath::new(text.split_once('[').map_or(text, |(list, _)| list))
+fn part(rule: &EffectiveRule, policy: &PolicyRef, written: &BTreeSet<FieldPath>) -> Option<Part> {
+    // Most rules have nothing to do with it.
+    let EffectivePolicy { policies, lost, .. } = &*rule.policy;
+    if !policies.contains(policy) && lost.iter().all(|it| it.policy != *policy) {
+        return None;
+    }
+    let in_force = in_force::at(rule);
+    let sets: BTreeSet<FieldPath> = in_force
+        .from
+        .iter()
+        .filter(|(_, owner)| matches!(owner, Source::Policy(it) if it == policy))
+        .map(|(field, _)| field.whole_list())
+        .collect();
+    let mut displaced: BTreeMap<Displacement, BTreeSet<FieldPath>> = BTreeMap::new();
+    for it in in_force.displaced.iter().filter(|it| it.from == *policy) {
+        let fields = displaced.entry(it.reason).or_default();
+        fields.insert(it.field.whole_list());
+    }
+    let displaced_fields: BTreeSet<&FieldPath> = displaced.values().flatten().collect();
+    let is_parent = matches!(in_force.policies.as_slice(), [_, parent] if parent == policy);
+    let contributes = !sets.is_empty() || (written.is_empty() && !is_parent);
+    let role = match in_force.policies.as_slice() {
+        [only] if only == policy => Role::Whole,
+        [child, parent] if child == policy => Role::MergedInto {
+            policy: parent.clone(),
+        },
+        [child, parent] if parent == policy => Role::Beneath {
+            policy: child.clone(),
+            loses: written
+                .difference(&sets)
+                .filter(|it| !displaced_fields.contains(it))
+                .cloned()
+                .collect(),
+            sets: sets.into_iter().collect(),
+        },
+        _ => {
+            let lost = in_force.lost.into_iter().find(|it| it.policy == *policy);
+            return lost.map(|it| Part {
+                role: Role::Lost { reason: it.reason },
+                displaced: Vec::new(),
+                contributes: false,
+            });
+        }
+    };
+    let displaced = displaced.into_iter();
+    Some(Part {
+        role,
+        displaced: displaced
+            .map(|(reason, fields)| DisplacedFields { reason, fields })
+            .collect(),
+        contributes,
+    })
 }
 
 fn limits(resolution: &Resolution, policy: &PolicyRef) -> Vec<LimitExplanation> {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use weir_plan::features::retry::{self as plan, RetryTrigger};
 
 use super::Faults;
-use crate::api::scalar::{DurationText, parse_duration};
+use crate::api::scalar::DurationText;
 
 const FEATURE: &str = "Retry";
 /// Attempts after the first where nothing is written.
@@ -109,38 +109,6 @@ pub(crate) fn lower(spec: Option<&Retry>, found: &mut Faults) -> Option<plan::Re
         num_attempts_per_priority: num_attempts_per_priority
             .and_then(|number| u32::try_from(number).ok())
             .filter(|&number| number > 0),
-    })
-}
-
-/// The retries that an HTTPRoute rule asks for itself.
-pub(crate) fn of_route(
-    attempts: Option<i64>,
-    back_off: Option<&str>,
-    codes: Option<&[i64]>,
-    per_try_timeout: Option<Duration>,
-) -> Option<plan::Retry> {
-    let num_retries = attempts.map_or(NUM_RETRIES, |attempts| {
-        u32::try_from(attempts.max(0)).unwrap_or(u32::MAX)
-    });
-    let base = back_off
-        .and_then(parse_duration)
-        .filter(|base| !base.is_zero());
-    let codes = codes
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|code| u16::try_from(*code).ok());
-    let status_codes: BTreeSet<u16> = codes.collect();
-    (num_retries > 0).then_some(plan::Retry {
-        num_retries,
-        triggers: default_triggers(),
-        status_codes: if status_codes.is_empty() {
-            BTreeSet::from([503])
-        } else {
-            status_codes
-        },
-        per_try_timeout: per_try_timeout.filter(|it| !it.is_zero()),
-        back_off: base.map_or(plan::BackOff::DEFAULT, growing_from),
-        num_attempts_per_priority: None,
     })
 }
 

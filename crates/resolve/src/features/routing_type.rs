@@ -3,16 +3,29 @@
 //! Scope: cluster. Unset: what the gateway says, else endpoints. It has no type in the plan, whose clusters name the
 //! endpoints that it leads to.
 
+use serde::Serialize;
+use weir_plan::NamespacedName;
+
 use super::Faults;
 
 /// Where requests to a Service go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum RoutingType {
     /// To its cluster IP, for the cluster to spread them. Services without one have their endpoints used.
     Service,
     /// To its endpoints.
     #[default]
     Endpoint,
+}
+
+/// What an EnvoyProxy says for all routes of a Gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OfGateway {
+    /// Where requests to Services go, where no policy says it.
+    pub routing_type: RoutingType,
+    /// The EnvoyProxy.
+    pub envoy_proxy: NamespacedName,
 }
 
 /// None: the policy leaves it to the gateway.
@@ -28,6 +41,14 @@ pub(crate) fn lower(word: Option<&str>, found: &mut Faults) -> Option<RoutingTyp
 }
 
 impl RoutingType {
+    /// The word of the API.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "Service",
+            Self::Endpoint => "Endpoint",
+        }
+    }
+
     /// Reads the word of the API.
     pub(crate) fn parse(word: &str) -> Option<Self> {
         match word {

@@ -13,6 +13,7 @@ use weir_plan::features::telemetry::{self as plan, RouteStatName, SpanNames, Tag
 
 use super::Faults;
 use crate::api::scalar::Fraction;
+use crate::diagnostics::FieldPath;
 use crate::operators;
 
 const FEATURE: &str = "Telemetry";
@@ -153,8 +154,8 @@ fn lower_tracing(tracing: &Tracing, found: &mut Faults) -> plan::Tracing {
         }
     }
     for (name, format) in tags.iter().flatten() {
-        let field = format!("telemetry.tracing.tags.{name}");
-        let format = checked(format, &field, &format!("tag {name}"), found);
+        let field = FieldPath::new("telemetry.tracing.tags").child(name);
+        let format = checked(format, field.as_str(), &format!("tag {name}"), found);
         all.insert(name.as_str().into(), Tag::Format(format));
     }
     let span_names = span_name.as_ref().and_then(|SpanName { client, server }| {
@@ -218,7 +219,9 @@ fn lower_custom_tag(name: &str, tag: &CustomTag, found: &mut Faults) -> Option<T
         );
         found.add(
             FEATURE,
-            format!("telemetry.tracing.customTags.{name}"),
+            FieldPath::new("telemetry.tracing.customTags")
+                .child(name)
+                .as_str(),
             text,
         );
     }

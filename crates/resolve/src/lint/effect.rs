@@ -9,6 +9,8 @@ use super::listed;
 use crate::Resolution;
 use crate::attach::{AttachedPolicy, Outcome, PolicyId, PolicyIndex, object_ref};
 use crate::diagnostics::{Diagnostics, FieldPath};
+use crate::effective::{EffectivePolicy, EffectiveRule};
+use crate::explain::{Displacement, in_force};
 use crate::targeting::AttachmentPoint;
 use crate::topology::Topology;
 
@@ -24,21 +26,26 @@ pub(super) fn check(resolution: &Resolution, found: &mut Diagnostics) {
 
 fn without_effect(resolution: &Resolution, policies: &[AttachedPolicy], found: &mut Diagnostics) {
     let mut seen = BTreeSet::new();
-    let mut in_force: BTreeSet<&PolicyRef> = BTreeSet::new();
+    let mut in_force: BTreeMap<&PolicyRef, Uses<'_>> = BTreeMap::new();
     let mut hidden_by: BTreeMap<&PolicyRef, BTreeSet<&PolicyRef>> = BTreeMap::new();
     for rule in &resolution.effective {
-        if seen.insert(Arc::as_ptr(&rule.policy)) {
-            in_force.extend(&rule.policy.policies);
-            for lost in &rule.policy.lost {
-                let hidden = hidden_by.entry(&lost.policy).or_default();
-                hidden.extend(rule.policy.policies.first());
+        let own = rule.own.as_ref().map(Arc::as_ptr);
+        if !seen.insert((Arc::as_ptr(&rule.policy), own, rule.rule.kind)) {
+            continue;
+        }
+        for policy in &rule.policy.policies {
+            let uses = in_force.entry(policy).or_default();
+            match in_vain(rule, policy) {
+                Some(reason) => drop(uses.in_vain.insert(reason)),
+                None => uses.effect = true,
             }
         }
+        for lost in &rule.policy.lost {
+            let hidden = hidden_by.entry(&lost.policy).or_default();
+            hidden.extend(rule.policy.policies.first());
+        }
     }
-    for policy in policies
-        .iter()
-        .filter(|policy| !in_force.contains(&policy.name))
-    {
+    for policy in policies {
         let mut places = policy
             .reached()
             .filter(|(_, outcome)| *outcome == Outcome::Attached)
@@ -50,24 +57,117 @@ fn without_effect(resolution: &Resolution, policies: &[AttachedPolicy], found: &
             // Its targets are not there, or taken; findings about each of them say so.
             None => continue,
         };
-        let message = match hidden_by.get(&policy.name) {
-            Some(winners) => format!(
-                "the policy has no effect: every rule under it has a more specific policy ({}); remove it, or write a \
-                 mergeType there",
+        let why = match (in_force.get(&policy.name), hidden_by.get(&policy.name)) {
+            (Some(uses), _) if uses.effect => continue,
+            (Some(Uses { in_vain, .. }), _) => match why(in_vain) {
+                Some(why) => why,
+                None => continue,
+            },
+            (None, Some(winners)) => format!(
+                "every rule under it has a more specific policy ({}); remove it, or write a mergeType there",
                 listed(winners.iter().copied())
             ),
-            None if places.peek().is_none() => {
-                "the policy has no effect: it names no target; write targetRefs".to_owned()
+            (None, None) if places.peek().is_none() => {
+                "it names no target; write targetRefs".to_owned()
             }
-            None if places.all(|it| carried_nowhere(&it.point, &resolution.policies.topology)) => {
-                "the policy has no effect: no listener carries its routes".to_owned()
+            (None, None)
+                if places.all(|it| carried_nowhere(&it.point, &resolution.policies.topology)) =>
+            {
+                "no listener carries its routes".to_owned()
             }
             // A Gateway without routes, which may get some.
-            None => continue,
+            (None, None) => continue,
         };
         let object = object_ref(&policy.name.name);
+        let message = format!("the policy has no effect: {why}");
         found.warning(&object, field, "policy-without-effect", message);
     }
+}
+
+/// What a policy does where it is in force.
+#[derive(Default)]
+struct Uses<'a> {
+    /// Whether anything counts somewhere.
+    effect: bool,
+    /// Why nothing does elsewhere.
+    in_vain: BTreeSet<InVain<'a>>,
+}
+
+/// Why nothing of a policy in force counts at a rule.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum InVain<'a> {
+    /// It sets nothing, and hides nothing.
+    Empty,
+    /// This policy, merged into it, replaces all of it.
+    Replaced(&'a PolicyRef),
+    /// The rule has timeouts and retries of its own.
+    Own,
+    /// It is all for other kinds of routes, which is a finding of its own.
+    Kind,
+}
+
+/// None where something counts, or where another finding says more.
+fn in_vain<'a>(rule: &'a EffectiveRule, policy: &PolicyRef) -> Option<InVain<'a>> {
+    let EffectivePolicy {
+        policies,
+        settings,
+        merge_type: _,
+        from,
+        lost,
+        invalid,
+        refused: _,
+    } = &*rule.policy;
+    // Without it, the policies that lost to it would count.
+    if !lost.is_empty() || invalid.is_some() {
+        return None;
+    }
+    let child = policies.first().filter(|child| *child != policy);
+    let merges = child.is_none() && policies.len() > 1;
+    let (mut sets, mut by_rule) = (false, false);
+    let its = from.iter().filter(|(_, owner)| *owner == policy);
+    let is_set = |field: &FieldPath| field.in_value(settings).is_some_and(|it| !it.is_null());
+    for (field, _) in its.filter(|(field, _)| is_set(field)) {
+        sets = true;
+        match in_force::displaced(rule, field)? {
+            Displacement::OwnTimeouts | Displacement::OwnRetry => by_rule = true,
+            Displacement::Kind(_) => {}
+        }
+    }
+    match (sets, child) {
+        // What is merged may delete something, and `override-changes-nothing` is about the rest.
+        _ if merges => None,
+        (true, _) if by_rule => Some(InVain::Own),
+        (true, _) => Some(InVain::Kind),
+        (false, Some(child)) => Some(InVain::Replaced(child)),
+        (false, None) => Some(InVain::Empty),
+    }
+}
+
+/// What is said of a policy of which nothing counts anywhere.
+fn why(in_vain: &BTreeSet<InVain<'_>>) -> Option<String> {
+    let replacing = in_vain.iter().filter_map(|it| match it {
+        InVain::Replaced(child) => Some(*child),
+        InVain::Empty | InVain::Own | InVain::Kind => None,
+    });
+    let replacing: Vec<&PolicyRef> = replacing.collect();
+    let mut reasons = Vec::new();
+    if in_vain.contains(&InVain::Empty) {
+        return Some(
+            "it sets nothing, and hides no other policy; write settings, or remove it".to_owned(),
+        );
+    }
+    if !replacing.is_empty() {
+        let list = listed(replacing);
+        reasons.push(format!(
+            "policies that are merged into it replace all that it sets ({list})"
+        ));
+    }
+    if in_vain.contains(&InVain::Own) {
+        let own =
+            "the rules under it have timeouts and retries of their own in place of its settings";
+        reasons.push(own.to_owned());
+    }
+    (!reasons.is_empty()).then(|| format!("{}; remove it", reasons.join(", and ")))
 }
 
 fn names_nothing(policy: &AttachedPolicy) -> bool {

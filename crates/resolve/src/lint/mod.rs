@@ -9,6 +9,7 @@ mod effect;
 mod limits;
 mod redundant;
 mod retries;
+mod route_kinds;
 mod silence;
 
 use std::collections::BTreeSet;
@@ -36,7 +37,8 @@ pub fn lint(resources: &Resources, resolution: &Resolution) -> Vec<Diagnostic> {
     silence::check(resources, found);
     effect::check(resolution, found);
     redundant::check(&resolution.policies, &in_force, found);
-    retries::check(resources, resolution, &in_force, found);
+    retries::check(resolution, &in_force, found);
+    route_kinds::check(resolution, found);
     limits::check(&resolution.plan, &in_force, found);
     std::mem::take(found).into_sorted()
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use weir_plan::features::circuit_breaker::{CircuitBreaker, RetryLimit};
 use weir_plan::features::retry::Retry;
 use weir_plan::units::format_duration;
-use weir_plan::{ListenerName, NamespacedName, RouteKind, RouteRule, RuleName};
+use weir_plan::{ListenerName, RouteRule, RuleName};
 
 use super::{InForce, warn_at_setting};
 use crate::Resolution;
 use crate::diagnostics::{Diagnostics, FieldPath};
-use crate::effective::{Applied, EffectivePolicy};
-use crate::resources::Resources;
+use crate::effective::{Applied, EffectiveRule};
+use crate::own::REQUEST_TIMEOUT;
 use crate::topology::routes::route_ref;
 
 /// Retries of one request from which on they are taken for too many, unless a budget bounds them: a backend that fails
@@ -20,22 +20,16 @@ use crate::topology::routes::route_ref;
 const MANY_RETRIES: u32 = 6;
 
 const PER_TRY: &str = "retry.perRetry.timeout";
-const REQUEST: &str = "timeout.http.requestTimeout";
 
-pub(super) fn check(
-    resources: &Resources,
-    resolution: &Resolution,
-    in_force: &[InForce<'_>],
-    found: &mut Diagnostics,
-) {
-    cut_off(resources, resolution, found);
+pub(super) fn check(resolution: &Resolution, in_force: &[InForce<'_>], found: &mut Diagnostics) {
+    cut_off(resolution, found);
     for InForce { applied, chain: _ } in in_force {
         amplification(applied, found);
     }
 }
 
 /// The plan has final values, those that a route's own timeouts and retries give included.
-fn cut_off(resources: &Resources, resolution: &Resolution, found: &mut Diagnostics) {
+fn cut_off(resolution: &Resolution, found: &mut Diagnostics) {
     let mut seen = BTreeSet::new();
     let mut cut: Vec<(&RouteRule, &ListenerName, String)> = Vec::new();
     for listener in &resolution.plan.listeners {
@@ -50,18 +44,22 @@ fn cut_off(resources: &Resources, resolution: &Resolution, found: &mut Diagnosti
     if cut.is_empty() {
         return;
     }
-    let policies: BTreeMap<(&RuleName, &ListenerName), &EffectivePolicy> = resolution
+    let rules: BTreeMap<(&RuleName, &ListenerName), &EffectiveRule> = resolution
         .effective
         .iter()
-        .map(|it| ((&it.rule, &it.listener), &*it.policy))
+        .map(|it| ((&it.rule, &it.listener), &**it))
         .collect();
     for (rule, listener, text) in cut {
         let name = &rule.name;
-        let Some(policy) = policies.get(&(name, listener)) else {
+        let Some(EffectiveRule { policy, own, .. }) = rules.get(&(name, listener)) else {
             continue;
         };
-        let own = own(resources, name);
-        let request = match (own.request, policy.from.get(&FieldPath::new(REQUEST))) {
+        let own = own.as_deref();
+        let own_request = own.is_some_and(|it| it.request_timeout().is_some());
+        let request = match (
+            own_request,
+            policy.from.get(&FieldPath::new(REQUEST_TIMEOUT)),
+        ) {
             (true, _) => format!("which {name} sets itself"),
             (false, Some(policy)) => format!("which {policy} sets"),
             (false, None) => "the default".to_owned(),
@@ -69,7 +67,7 @@ fn cut_off(resources: &Resources, resolution: &Resolution, found: &mut Diagnosti
         let message = format!(
             "{text}, {request}: the last ones are cut off; make fewer or shorter attempts, or raise the request timeout"
         );
-        if own.retry {
+        if own.is_some_and(|it| it.retry().is_some()) {
             let field = FieldPath::new("spec.rules")
                 .index(name.index)
                 .child("retry");
@@ -102,32 +100,6 @@ fn too_long(rule: &RouteRule) -> Option<String> {
             format_duration(request)
         )
     })
-}
-
-/// What a rule says itself.
-#[derive(Default)]
-struct Own {
-    retry: bool,
-    /// The request's timeout.
-    request: bool,
-}
-
-fn own(resources: &Resources, rule: &RuleName) -> Own {
-    let http = |route: &NamespacedName| {
-        let rules = resources.http_routes.get(route)?.spec.rules.as_deref()?;
-        let rule = rules.get(rule.index)?;
-        let retry = rule.retry.is_some();
-        // Without retries of the rule's own, its limit for the one attempt is the request's.
-        let request = rule
-            .timeouts
-            .as_ref()
-            .is_some_and(|it| it.request.is_some() || (!retry && it.backend_request.is_some()));
-        Some(Own { retry, request })
-    };
-    match rule.kind {
-        RouteKind::Http => http(&rule.route).unwrap_or_default(),
-        RouteKind::Grpc | RouteKind::Tcp | RouteKind::Tls | RouteKind::Udp => Own::default(),
-    }
 }
 
 fn amplification(applied: &Applied, found: &mut Diagnostics) {

@@ -14,7 +14,7 @@ use crate::resources::{Objects, Resources};
 pub const IGNORE: &str = "weir.dev/ignore-findings";
 
 /// The ids of all warnings about objects that are read, sorted.
-pub const WARNINGS: [&str; 22] = [
+pub const WARNINGS: [&str; 23] = [
     "deprecated-field",
     "gateway-class-not-found",
     "invalid-target",
@@ -33,6 +33,7 @@ pub const WARNINGS: [&str; 22] = [
     "selector-matches-nothing",
     "setting-ignored",
     "setting-not-enforced",
+    "setting-not-for-kind",
     "target-not-found",
     "tie-by-name",
     "unknown-field",

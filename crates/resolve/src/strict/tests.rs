@@ -65,7 +65,7 @@ fn says_where_a_value_does_not_fit() {
         ),
         (
             json!({"name": "x", "labels": {"a.b/c": true}}),
-            "spec.labels.a.b/c",
+            "spec.labels[\"a.b/c\"]",
             "expected a string",
         ),
     ];

@@ -10,7 +10,7 @@ use super::selectors::Namespaces;
 use super::{GatewayNode, ListenerKey, ListenerNode, created};
 use crate::api::{GATEWAY_GROUP, Gateway, GatewayClass, ListenerSet, POLICY_GROUP};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef};
-use crate::features::routing_type::RoutingType;
+use crate::features::routing_type::{OfGateway, RoutingType};
 use crate::resources::Resources;
 use crate::{Addresses, Context};
 use gateway_api::experimental::gateways::GatewayAllowedListenersNamespacesFrom as From;
@@ -212,7 +212,7 @@ fn detail(
         labels: Arc::new(gateway.metadata.labels.clone().unwrap_or_default()),
         listeners: all
             .iter()
-            .map(|(set, it)| node_of(name, set.as_ref(), it, routing_type))
+            .map(|(set, it)| node_of(name, set.as_ref(), it, routing_type.clone()))
             .collect(),
         listener_sets: sets.iter().map(|set| set.name.clone()).collect(),
     };
@@ -229,7 +229,7 @@ fn node_of(
     gateway: &NamespacedName,
     set: Option<&NamespacedName>,
     listener: &Listener,
-    routing_type: RoutingType,
+    routing_type: Option<OfGateway>,
 ) -> ListenerNode {
     ListenerNode {
         key: ListenerKey {
@@ -247,7 +247,7 @@ fn node_of(
 }
 
 /// What the EnvoyProxy says that a Gateway refers to, or its class does.
-fn routing_type(gateway: &Gateway, namespace: &str, resources: &Resources) -> RoutingType {
+fn routing_type(gateway: &Gateway, namespace: &str, resources: &Resources) -> Option<OfGateway> {
     let own = gateway.spec.infrastructure.as_ref();
     let own = own.and_then(|it| it.parameters_ref.as_ref());
     let own = own
@@ -255,11 +255,12 @@ fn routing_type(gateway: &Gateway, namespace: &str, resources: &Resources) -> Ro
         .map(|it| NamespacedName::new(namespace, it.name.as_str()));
     let of_class = || envoy_proxy_of(class_of(gateway, resources)?);
     // The Gateway's own takes the place of the class's.
-    let name = own.or_else(of_class);
-    let proxy = name.and_then(|name| resources.envoy_proxies.get(&name));
-    proxy
-        .and_then(|it| RoutingType::parse(it.spec.routing_type.as_deref()?))
-        .unwrap_or_default()
+    let envoy_proxy = own.or_else(of_class)?;
+    let proxy = resources.envoy_proxies.get(&envoy_proxy)?;
+    Some(OfGateway {
+        routing_type: RoutingType::parse(proxy.spec.routing_type.as_deref()?)?,
+        envoy_proxy,
+    })
 }
 
 fn class_of<'a>(gateway: &Gateway, resources: &'a Resources) -> Option<&'a GatewayClass> {
@@ -411,7 +412,7 @@ fn unread_settings(
             let message = format!("spec.{field} has no effect: {why}");
             found.warning(
                 object,
-                FieldPath::new("spec").child(field),
+                FieldPath::new("spec").join(field),
                 "not-enforced",
                 message,
             );

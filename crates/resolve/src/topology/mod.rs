@@ -14,7 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::features::routing_type::RoutingType;
+use crate::features::routing_type::OfGateway;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use weir_plan::{HostMatch, ListenerName, NamespacedName, RouteKind, Transport};
@@ -58,8 +58,8 @@ pub struct ListenerNode {
     pub hostname: HostMatch,
     /// Whether it serves (valid, and not in conflict with another).
     pub programmed: bool,
-    /// Where requests to Services go, where no policy says it.
-    pub routing_type: RoutingType,
+    /// Where requests to Services go, where an EnvoyProxy and no policy says it.
+    pub routing_type: Option<OfGateway>,
     /// What comes in over it, where it is a valid listener for a protocol below HTTP.
     pub transport: Option<Transport>,
 }

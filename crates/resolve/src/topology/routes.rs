@@ -11,7 +11,7 @@ use super::listeners::{Listener, serves};
 use super::{ListenerKey, ListenerNode, ParentNode, RouteNode, created};
 use crate::api::{GATEWAY_GROUP, GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef};
-use crate::features::routing_type::RoutingType;
+use crate::features::routing_type::OfGateway;
 use crate::resources::Resources;
 
 /// A route of any kind, shared with the resources.
@@ -64,8 +64,8 @@ pub(crate) struct Carrier {
     pub(crate) hosts: Vec<HostMatch>,
     /// Whether the data plane serves the route there.
     pub(crate) served: bool,
-    /// Where requests to Services go, where no policy says it.
-    pub(crate) routing_type: RoutingType,
+    /// Where requests to Services go, where an EnvoyProxy and no policy says it.
+    pub(crate) routing_type: Option<OfGateway>,
 }
 
 /// Why a parent does not take a route: the condition `Accepted=False`.
@@ -396,7 +396,7 @@ impl Attachment {
             listener: node.key.clone(),
             hosts,
             served,
-            routing_type: node.routing_type,
+            routing_type: node.routing_type.clone(),
         });
     }
 

@@ -3,7 +3,7 @@
 use weir_resolve::Resolution;
 use weir_resolve::diff::{Difference, diff};
 
-use super::{BASE, limit, policy, resolved, resolved_from};
+use super::{BASE, TCP, limit, policy, resolved, resolved_from};
 
 fn text(old: &Resolution, new: &Resolution) -> String {
     diff(old, new).to_string()
@@ -104,7 +104,9 @@ fn fields() {
 fn short(difference: &Difference) -> Vec<String> {
     let side = |written: &Option<weir_resolve::diff::Written>| {
         written.as_ref().map_or("default".to_owned(), |it| {
-            format!("{}({})", it.value, it.from.name.name)
+            let from = it.from.to_string();
+            let name = from.split_once("/shop/").map_or(&*from, |(_, name)| name);
+            format!("{}({name})", it.value)
         })
     };
     let line = |change: &weir_resolve::diff::Change| {
@@ -225,4 +227,66 @@ fn as_data() {
         "Accepted"
     );
     assert_eq!(json["blastRadius"]["rules"]["touched"], 1);
+}
+
+/// An HTTPRoute whose rule has this of its own.
+fn own_route(rule: &str) -> String {
+    format!(
+        "
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: own, namespace: shop}}
+spec:
+  parentRefs: [{{name: edge, sectionName: http}}]
+  hostnames: [own.example.com]
+  rules: [{{{rule}backendRefs: [{{name: backend, port: 80}}]}}]
+"
+    )
+}
+
+#[test]
+fn what_a_rule_sets_itself_is_a_difference() {
+    let policy = policy(
+        "own",
+        "HTTPRoute own",
+        "timeout: {http: {requestTimeout: 2s}}, retry: {numRetries: 1}",
+    );
+    let side = |rule: &str| resolved(&[own_route(rule), policy.clone()].concat());
+    let difference = diff(
+        &side(""),
+        &side("timeouts: {request: 3s}, retry: {attempts: 7}, "),
+    );
+    let rule = "own/rule/0";
+    assert_eq!(
+        short(&difference),
+        [format!(
+            "changed own/0@http: retry.numRetries=1(own)->7({rule}), \
+             timeout.http.requestTimeout=\"2s\"(own)->\"3s\"({rule})"
+        )]
+    );
+    // What is displaced on both sides is none.
+    let same = "timeouts: {request: 3s}, ";
+    let other = policy.replace("2s", "4s");
+    let new = resolved(&[own_route(same), other].concat());
+    assert_eq!(short(&diff(&side(same), &new)), [""; 0]);
+}
+
+#[test]
+fn an_invalid_policy_is_left_out_below_http() {
+    let side = |load_balancer: &str| {
+        let spec = format!("circuitBreaker: {{maxConnections: 3}}{load_balancer}");
+        resolved(&[TCP, &policy("t", "TCPRoute t", &spec)].concat())
+    };
+    let invalid =
+        ", loadBalancer: {type: ConsistentHash, consistentHash: {type: SourceIP, tableSize: 4}}";
+    let difference = diff(&side(""), &side(invalid));
+    assert_eq!(
+        short(&difference),
+        ["changed t/0@tcp: circuitBreaker.maxConnections=3(t)->default"]
+    );
+    assert_eq!(difference.changes[0].invalid, None);
+    // Both listeners for HTTP, that of the route, and one that carries nothing.
+    let listeners = difference.blast_radius.listeners;
+    assert_eq!((listeners.touched, listeners.of), (1, 4));
 }

@@ -1,5 +1,6 @@
 //! Lints: each finds what it is for, and nothing where that is almost so.
 
+mod effect;
 mod limits;
 
 use weir_resolve::lint::{self, Ignored};
@@ -45,93 +46,6 @@ fn route(spec: &str) -> String {
 }
 
 #[test]
-fn policies_without_effect() {
-    let target = "spec.targetRefs[0]";
-    let only_listener = |name| limit(name, "Gateway edge#other", 7);
-    for (policies, expected) in [
-        (vec![limit("a", "Gateway edge", 1)], vec![]),
-        // Everything under the Gateway has something more specific.
-        (
-            vec![
-                limit("a", "Gateway edge", 1),
-                limit("b", "HTTPRoute web", 2),
-                limit("c", "HTTPRoute one", 3),
-            ],
-            vec![format!("a policy-without-effect {target}")],
-        ),
-        (
-            vec![
-                limit("a", "HTTPRoute web", 1),
-                limit("b", "HTTPRoute web#pay", 2),
-                limit("c", "HTTPRoute web#rest", 3),
-            ],
-            vec![format!("a policy-without-effect {target}")],
-        ),
-        // One rule is left.
-        (
-            vec![
-                limit("a", "HTTPRoute web", 1),
-                limit("b", "HTTPRoute web#pay", 2),
-            ],
-            vec![],
-        ),
-        // What is merged into it keeps it in force.
-        (
-            vec![
-                gateway("circuitBreaker: {maxConnections: 1}"),
-                limit("web", "HTTPRoute web", 2),
-                route("mergeType: JSONMerge, timeout: {tcp: {connectTimeout: 1s}}"),
-            ],
-            vec![],
-        ),
-        // The listener has policies of routes only where they are.
-        (
-            vec![only_listener("a"), limit("b", "HTTPRoute one", 2)],
-            vec![],
-        ),
-        (
-            vec![only_listener("a"), limit("b", "HTTPRoute web", 2)],
-            vec![format!("a policy-without-effect {target}")],
-        ),
-        // What is not there, or is taken, has findings of its own.
-        (vec![limit("a", "HTTPRoute nowhere", 1)], vec![]),
-    ] {
-        assert_eq!(lints(&policies), expected, "{policies:?}");
-    }
-    let names_nothing = limit("a", "Gateway edge", 1).replace("targetRefs", "other");
-    assert_eq!(
-        message(&[names_nothing]),
-        "the policy has no effect: it names no target; write targetRefs"
-    );
-    assert_eq!(
-        message(&[
-            limit("a", "Gateway edge", 1),
-            limit("b", "HTTPRoute web", 2),
-            limit("c", "HTTPRoute one", 3)
-        ]),
-        "the policy has no effect: every rule under it has a more specific policy (BackendTrafficPolicy/shop/b, \
-         BackendTrafficPolicy/shop/c); remove it, or write a mergeType there"
-    );
-}
-
-#[test]
-fn a_route_that_no_listener_carries() {
-    let route = "
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: lost, namespace: shop}
-spec:
-  parentRefs: [{name: edge, sectionName: nowhere}]
-  rules: [{backendRefs: [{name: backend, port: 80}]}]
-";
-    assert_eq!(
-        message(&[route.to_owned(), limit("a", "HTTPRoute lost", 1)]),
-        "the policy has no effect: no listener carries its routes"
-    );
-}
-
-#[test]
 fn ties() {
     let aged = |name: &str, created: &str| {
         limit(name, "Gateway edge", 1).replace(
@@ -169,7 +83,11 @@ fn overrides_that_change_nothing() {
         (breaker, breaker, vec![whole]),
         ("circuitBreaker: {maxConnections: 5}", breaker, vec![]),
         // Written, though it is what applies anyway: the default is nobody's promise.
-        ("", breaker, vec![]),
+        (
+            "",
+            breaker,
+            vec!["gateway policy-without-effect spec.targetRefs[0]"],
+        ),
         // Merged: as a whole, field by field, and what differs.
         (
             breaker,
@@ -228,8 +146,8 @@ fn overrides_that_change_nothing() {
 #[test]
 fn what_all_parents_say_is_left_out_once() {
     let (same, other) = (
-        "circuitBreaker: {maxConnections: 5}",
-        "circuitBreaker: {maxConnections: 6}",
+        "circuitBreaker: {maxConnections: 5, maxParallelRequests: 7}",
+        "circuitBreaker: {maxConnections: 6, maxParallelRequests: 7}",
     );
     let child = policy(
         "child",
@@ -310,6 +228,7 @@ spec:
         )
     };
     let retries = policy("p", "HTTPRoute own", "retry: {perRetry: {timeout: 1s}}");
+    let in_vain = "p policy-without-effect spec.targetRefs[0]";
     for (rule, expected) in [
         ("timeouts: {request: 3s}", vec![]),
         (
@@ -318,11 +237,11 @@ spec:
         ),
         (
             "retry: {attempts: 1}, timeouts: {request: 2s, backendRequest: 1s}",
-            vec![],
+            vec![in_vain],
         ),
         (
             "retry: {attempts: 2}, timeouts: {request: 2s, backendRequest: 1s}",
-            vec!["own retries-exceed-timeout spec.rules[0].retry"],
+            vec![in_vain, "own retries-exceed-timeout spec.rules[0].retry"],
         ),
     ] {
         assert_eq!(lints(&[own(rule), retries.clone()]), expected, "{rule}");
@@ -381,7 +300,7 @@ fn deprecated_fields() {
             .collect();
         assert_eq!(lints(&[route(&spec)]), expected, "{spec}");
     }
-    let one_target = route("").replace(
+    let one_target = route("circuitBreaker: {maxConnections: 5}").replace(
         "targetRefs: [{kind: HTTPRoute, name: one}]",
         "targetRef: {kind: HTTPRoute, name: one}",
     );

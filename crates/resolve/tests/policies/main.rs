@@ -57,6 +57,26 @@ metadata: {name: backend, namespace: shop}
 spec: {ports: [{port: 80}]}
 ";
 
+/// A Gateway with two listeners for TCP, and a TCPRoute on one of them.
+const TCP: &str = r"
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: low, namespace: shop}
+spec:
+  gatewayClassName: weir
+  listeners:
+  - {name: tcp, protocol: TCP, port: 90}
+  - {name: empty, protocol: TCP, port: 91}
+---
+apiVersion: gateway.networking.k8s.io/v1alpha2
+kind: TCPRoute
+metadata: {name: t, namespace: shop}
+spec:
+  parentRefs: [{name: low, sectionName: tcp}]
+  rules: [{backendRefs: [{name: backend, port: 80}]}]
+";
+
 fn context() -> Context {
     Context {
         controller_name: "weir.dev/gateway-controller".to_owned(),

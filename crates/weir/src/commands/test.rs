@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::builder::styling::AnsiColor;
 
 use crate::cli::{ResourceArgs, TestArgs};
-use crate::output;
+use crate::output::{self, printable};
 use crate::policy_test::{self, Outcome, Report, Run, junit};
 
 /// Prints what came of the tests; fails where one failed.
@@ -63,6 +63,7 @@ fn text(report: &Report) -> String {
             passed,
             failures,
         } = test;
+        let (suite, name) = (printable(suite), printable(name));
         if *passed {
             let _ = writeln!(text, "{green}ok{green:#}    {suite}: {name}");
             continue;
@@ -70,7 +71,7 @@ fn text(report: &Report) -> String {
         let _ = writeln!(text, "{red}FAIL{red:#}  {suite}: {name}");
         for failure in failures {
             for line in failure.to_string().lines() {
-                let _ = writeln!(text, "      {line}");
+                let _ = writeln!(text, "      {}", printable(line));
             }
         }
     }

@@ -5,8 +5,9 @@ use weir_proxy::preview;
 
 use super::expectation::{Check, in_force, list_or_none};
 use super::format::{Action, ExpectedRedirect, ExpectedResponse};
-use super::subject::{Seen, is_named};
+use super::subject::Seen;
 use super::world::World;
+use crate::naming::is_named;
 
 /// Notes where the action of a rule is not the one expected.
 pub(super) fn check(check: &mut Check<'_>, world: &World, seen: &Seen<'_>, expected: &Action) {
@@ -15,7 +16,7 @@ pub(super) fn check(check: &mut Check<'_>, world: &World, seen: &Seen<'_>, expec
         redirect,
         respond,
     } = expected;
-    let because = match &seen.policy.invalid {
+    let because = match &seen.in_force.refusal {
         Some(why) => vec![format!("its policy is invalid: {why}")],
         None => in_force(seen),
     };

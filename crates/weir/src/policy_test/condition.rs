@@ -6,8 +6,8 @@ use weir_resolve::status::{Condition, PolicyAncestorStatus};
 
 use super::expectation::{Check, list_or_none, meant};
 use super::format::ExpectedCondition;
-use super::subject::is_named;
 use super::world::World;
+use crate::naming::is_named;
 
 /// Notes which conditions a policy of this name does not have.
 pub(super) fn check(

@@ -19,7 +19,7 @@ pub(super) fn find(
         at: if field.is_empty() {
             at.clone()
         } else {
-            at.child(&field)
+            at.join(&field)
         },
         id: "invalid-test",
         message,
@@ -101,7 +101,7 @@ fn fields(expect: &Expect, subject: &Subject, has_source: bool) -> Vec<(String, 
 fn values(expect: &Expect, subject: &Subject) -> Vec<(String, String)> {
     let mut wrong = Vec::new();
     let settings = leaves(&expect.settings).into_iter();
-    let settings = settings.map(|(path, _)| (format!("settings.{path}"), path));
+    let settings = settings.map(|(path, _)| (format!("settings.{path}"), path.to_string()));
     let from = expect
         .from
         .keys()

@@ -3,18 +3,19 @@
 use std::fmt::Display;
 
 use serde_json::Value;
-use weir_plan::PolicyRef;
 use weir_plan::features::rate_limit::RateLimitRuleName;
 use weir_proxy::preview;
 use weir_resolve::effective::Lost;
-use weir_resolve::{FieldPath, explain, suggest};
+use weir_resolve::explain::{Displaced, Source};
+use weir_resolve::{FieldPath, suggest};
 
 use super::Places;
 use super::failure::Failure;
 use super::format::{Expect, LostPolicy, Subject, leaves};
-use super::subject::{self, Ends, Seen, is_named, is_rule};
+use super::subject::{self, Ends, Seen};
 use super::world::World;
 use super::{action, condition};
+use crate::naming::{is_named, is_rule};
 
 /// The expectations of one test that are not met.
 pub(crate) fn unmet(
@@ -167,8 +168,8 @@ impl Check<'_> {
         for (path, value) in leaves(settings) {
             self.setting(seen, &path, value);
         }
-        for (path, policy) in from {
-            self.from(seen, path, policy);
+        for (path, origin) in from {
+            self.from(seen, path, origin);
         }
         if let Some(policies) = policies {
             self.policies(seen, policies);
@@ -195,7 +196,7 @@ impl Check<'_> {
             true => "an invalid policy",
             false => "a valid policy",
         };
-        let why = seen.policy.invalid.as_ref();
+        let why = seen.in_force.refusal.as_ref();
         if expected != why.is_some() {
             let mut because: Vec<String> = why.into_iter().cloned().collect();
             because.extend(in_force(seen));
@@ -204,8 +205,8 @@ impl Check<'_> {
         }
     }
 
-    fn setting(&mut self, seen: &Seen<'_>, path: &str, expected: &Value) {
-        let found = explain::at(&seen.policy.settings, &FieldPath::new(path));
+    fn setting(&mut self, seen: &Seen<'_>, path: &FieldPath, expected: &Value) {
+        let found = path.in_value(&seen.in_force.settings);
         if found.unwrap_or(&Value::Null) == expected {
             return;
         }
@@ -213,13 +214,14 @@ impl Check<'_> {
             None | Some(Value::Null) => "not set, so that the default applies".to_owned(),
             Some(value) => value.to_string(),
         };
-        let mut because: Vec<String> = writers(seen, path)
+        let mut because: Vec<String> = writers(seen, path.as_str())
             .into_iter()
             .map(|it| format!("set by {it}"))
             .collect();
         if because.is_empty() {
             because = in_force(seen);
         }
+        because.extend(displaced(seen, path.as_str()));
         because.extend(losers(seen));
         self.fail(
             &format!("settings.{path}"),
@@ -232,7 +234,7 @@ impl Check<'_> {
 
     fn from(&mut self, seen: &Seen<'_>, path: &str, expected: &str) {
         let writers = writers(seen, path);
-        let fits = |it: &&PolicyRef| is_named(&it.to_string(), expected);
+        let fits = |it: &&Source| is_named(&it.to_string(), expected);
         if !writers.is_empty() && writers.iter().all(fits) {
             return;
         }
@@ -244,9 +246,10 @@ impl Check<'_> {
         let mut because = Vec::new();
         if writers.is_empty() {
             because = in_force(seen);
-        } else if let Some(value) = explain::at(&seen.policy.settings, &FieldPath::new(path)) {
+        } else if let Some(value) = FieldPath::new(path).in_value(&seen.in_force.settings) {
             because.push(format!("it sets {path}: {value}"));
         }
+        because.extend(displaced(seen, path));
         because.extend(losers(seen));
         self.fail(
             &format!("from.{path}"),
@@ -258,7 +261,7 @@ impl Check<'_> {
     }
 
     fn policies(&mut self, seen: &Seen<'_>, expected: &[String]) {
-        let found = &seen.policy.policies;
+        let found = &seen.in_force.policies;
         let fits = found.len() == expected.len()
             && found
                 .iter()
@@ -278,7 +281,7 @@ impl Check<'_> {
 
     fn lost(&mut self, seen: &Seen<'_>, field: &str, LostPolicy { policy, reason }: &LostPolicy) {
         let found = seen
-            .policy
+            .in_force
             .lost
             .iter()
             .find(|it| is_named(&it.policy.to_string(), policy));
@@ -298,7 +301,7 @@ impl Check<'_> {
             }
             (None, _) => {
                 let stands = seen
-                    .policy
+                    .in_force
                     .policies
                     .iter()
                     .any(|it| is_named(&it.to_string(), policy));
@@ -340,31 +343,49 @@ impl Check<'_> {
 
 /// The policies that are in force at a rule, in a sentence.
 pub(super) fn in_force(seen: &Seen<'_>) -> Vec<String> {
-    vec![match seen.policy.policies.as_slice() {
+    vec![match seen.in_force.policies.as_slice() {
         [] => "no policy is in force here".to_owned(),
         policies => format!("in force: {}", list(policies)),
     }]
 }
 
 fn losers(seen: &Seen<'_>) -> Vec<String> {
-    let lost = seen.policy.lost.iter();
+    let lost = seen.in_force.lost.iter();
     lost.map(|Lost { policy, reason }| format!("not in force: {policy}: {reason}"))
         .collect()
 }
 
-/// Who wrote a setting, or those below it.
-fn writers<'s>(seen: &'s Seen<'_>, path: &str) -> Vec<&'s PolicyRef> {
-    let mut writers: Vec<&PolicyRef> = Vec::new();
-    for (field, policy) in &seen.policy.from {
-        let below = field
-            .as_str()
-            .strip_prefix(path)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
-        if below && !writers.contains(&policy) {
-            writers.push(policy);
+/// Who set a field, or those below it.
+fn writers<'s>(seen: &'s Seen<'_>, path: &str) -> Vec<&'s Source> {
+    let mut writers: Vec<&Source> = Vec::new();
+    let below = seen
+        .in_force
+        .from
+        .iter()
+        .filter(|(field, _)| field.is_within(path));
+    for (_, source) in below {
+        if !writers.contains(&source) {
+            writers.push(source);
         }
     }
     writers
+}
+
+/// What policies set at or below a field in vain.
+fn displaced(seen: &Seen<'_>, path: &str) -> Vec<String> {
+    let all = seen.in_force.displaced.iter();
+    let line = |it: &Displaced| {
+        let Displaced {
+            field,
+            value,
+            from,
+            reason,
+        } = it;
+        format!("not in force: {field}: {value} of {from}: {reason}")
+    };
+    all.filter(|it| it.field.is_within(path))
+        .map(line)
+        .collect()
 }
 
 /// `checkout-limit/rule/0`, or the policy's name where any of its rules is meant.

@@ -220,12 +220,12 @@ pub(crate) fn read(value: &Value) -> Result<Suite, Vec<Misfit>> {
 }
 
 /// Expected settings one by one: mappings are gone into, everything else is expected as a whole.
-pub(crate) fn leaves(settings: &BTreeMap<String, Value>) -> Vec<(String, &Value)> {
-    fn go<'v>(path: &str, value: &'v Value, leaves: &mut Vec<(String, &'v Value)>) {
+pub(crate) fn leaves(settings: &BTreeMap<String, Value>) -> Vec<(FieldPath, &Value)> {
+    fn go<'v>(path: FieldPath, value: &'v Value, leaves: &mut Vec<(FieldPath, &'v Value)>) {
         match value {
             Value::Object(fields) if !fields.is_empty() => {
                 for (name, value) in fields {
-                    go(&format!("{path}.{name}"), value, leaves);
+                    go(path.child(name), value, leaves);
                 }
             }
             Value::Object(_)
@@ -233,12 +233,12 @@ pub(crate) fn leaves(settings: &BTreeMap<String, Value>) -> Vec<(String, &Value)
             | Value::Null
             | Value::Bool(_)
             | Value::Number(_)
-            | Value::String(_) => leaves.push((path.to_owned(), value)),
+            | Value::String(_) => leaves.push((path, value)),
         }
     }
     let mut leaves = Vec::new();
     for (path, value) in settings {
-        go(path, value, &mut leaves);
+        go(FieldPath::new(path.as_str()), value, &mut leaves);
     }
     leaves
 }

@@ -68,7 +68,7 @@ impl Places<'_> {
         let field = if field.is_empty() {
             test
         } else {
-            test.child("expect").child(field)
+            test.child("expect").join(field)
         };
         self.document.locate(&field)
     }

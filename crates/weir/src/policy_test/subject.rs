@@ -6,17 +6,20 @@ use std::net::IpAddr;
 use http::request::Parts;
 use weir_plan::{ListenerName, Route, RouteRule, RuleName};
 use weir_proxy::Found;
-use weir_resolve::{EffectivePolicy, EffectiveRule, Resolution};
+use weir_resolve::explain::{InForce, in_force};
+use weir_resolve::{EffectiveRule, Resolution};
 
 use super::world::World;
 use crate::asked_request::{self, Asked, Reach};
+use crate::naming::{is_named, is_rule};
 
 /// A rule on a listener that a test looks at.
 #[derive(Debug)]
 pub(crate) struct Seen<'w> {
     pub(crate) rule: &'w RuleName,
     pub(crate) listener: &'w ListenerName,
-    pub(crate) policy: &'w EffectivePolicy,
+    /// What is in force there.
+    pub(crate) in_force: InForce,
     /// What the plan has for it; none where it has nothing, as for routes that are not served.
     pub(crate) planned: Option<&'w RouteRule>,
     pub(crate) taken: Option<Taken<'w>>,
@@ -85,24 +88,8 @@ pub(crate) fn of_names<'w>(
     rules.into_iter().map(|it| see(resolution, it)).collect()
 }
 
-/// Whether a short name means this full one: it leaves out nothing, or steps at the beginning.
-pub(crate) fn is_named(full: &str, name: &str) -> bool {
-    full.strip_suffix(name)
-        .is_some_and(|rest| rest.is_empty() || rest.ends_with('/') && !name.is_empty())
-}
-
-/// Whether a name means this rule, or the route that it belongs to.
-pub(crate) fn is_rule(rule: &RuleName, name: &str) -> bool {
-    let route = format!("{}/{}", rule.kind, rule.route);
-    is_named(&route, name) || name.contains("/rule") && is_named(&rule.to_string(), name)
-}
-
 fn see<'w>(resolution: &'w Resolution, effective: &'w EffectiveRule) -> Seen<'w> {
-    let EffectiveRule {
-        rule,
-        listener,
-        policy,
-    } = effective;
+    let (rule, listener) = (&effective.rule, &effective.listener);
     let planned = resolution
         .plan
         .listeners
@@ -115,52 +102,8 @@ fn see<'w>(resolution: &'w Resolution, effective: &'w EffectiveRule) -> Seen<'w>
     Seen {
         rule,
         listener,
-        policy,
+        in_force: in_force::at(effective),
         planned,
         taken: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use weir_plan::{NamespacedName, RouteKind};
-
-    use super::*;
-
-    #[test]
-    fn names_may_be_short() {
-        let full = "BackendTrafficPolicy/default/shop";
-        for (name, means) in [
-            ("shop", true),
-            ("default/shop", true),
-            (full, true),
-            ("hop", false),
-            ("", false),
-            ("other/shop", false),
-            ("default", false),
-        ] {
-            assert_eq!(is_named(full, name), means, "{name}");
-        }
-    }
-
-    #[test]
-    fn rules_go_by_their_route_or_their_own_name() {
-        let rule = RuleName {
-            kind: RouteKind::Http,
-            route: NamespacedName::new("default", "shop"),
-            index: 0,
-            rule: None,
-        };
-        for (name, means) in [
-            ("shop", true),
-            ("HTTPRoute/default/shop", true),
-            ("shop/rule/0", true),
-            ("default/shop/rule/0", true),
-            ("shop/rule/1", false),
-            ("0", false),
-            ("rule/0", false),
-        ] {
-            assert_eq!(is_rule(&rule, name), means, "{name}");
-        }
     }
 }

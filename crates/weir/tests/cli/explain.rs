@@ -22,7 +22,15 @@ fn seed_examples() {
 
 #[test]
 fn a_route_by_its_name() {
-    for route in ["my-route", "default/my-route", "HTTPRoute/default/my-route"] {
+    for route in [
+        "my-route",
+        "default/my-route",
+        "HTTPRoute/default/my-route",
+        "httproute/my-route",
+        "my-route/rule/0",
+        "default/my-route/rule/0",
+        "httproute/default/my-route/rule/0",
+    ] {
         let explain = output(&["explain", route, BASE, "examples/seed/2-precedence.yaml"]);
         assert_eq!(explain.status.code(), Some(0), "{route}");
         golden(

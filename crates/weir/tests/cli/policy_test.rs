@@ -109,3 +109,133 @@ fn other_commands_leave_tests_alone() {
     assert_eq!(check.status.code(), Some(0), "{printed}");
     assert!(!printed.contains("test.yaml"), "{printed}");
 }
+
+/// A rule with timeouts and retries of its own, under a policy that says something else, and a test of it.
+const OWN: &str = r#"
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: weir}
+spec: {controllerName: weir.dev/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  gatewayClassName: weir
+  listeners: [{name: http, protocol: HTTP, port: 80}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web}
+spec:
+  parentRefs: [{name: edge}]
+  rules:
+  - name: pay
+    timeouts: {request: 3s}
+    retry: {attempts: 7}
+    backendRefs: [{name: svc, port: 80}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: svc}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {name: p}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: web}]
+  retry: {numRetries: 1}
+  timeout: {http: {requestTimeout: 2s}}
+  telemetry: {tracing: {tags: {http.route: a, plain: b}}}
+---
+apiVersion: weir.dev/v1alpha1
+kind: PolicyTest
+metadata: {name: t}
+spec:
+  tests:
+  - name: "one\e[31m"
+    route: web
+    expect: EXPECT
+"#;
+
+/// What comes of [`OWN`] with these expectations: whether all are met, and what is printed.
+fn expecting(expect: &str) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("world.yaml");
+    fs::write(&file, OWN.replace("EXPECT", expect)).unwrap();
+    let test = output(&["test", file.to_str().unwrap()]);
+    let printed = text(test.stdout) + &text(test.stderr);
+    (test.status.code() == Some(0), printed)
+}
+
+#[test]
+fn what_a_rule_sets_itself_is_in_force() {
+    for (expect, met) in [
+        (
+            "{settings: {timeout.http.requestTimeout: 3s, retry.numRetries: 7}}",
+            true,
+        ),
+        ("{settings: {retry: {numRetries: 7}}}", true),
+        (
+            "{from: {timeout: \"web/rule:pay\", retry: HTTPRoute/default/web/rule:pay}}",
+            true,
+        ),
+        ("{settings: {timeout.http.requestTimeout: 2s}}", false),
+        ("{settings: {retry.numRetries: 1}}", false),
+        ("{from: {timeout: p}}", false),
+    ] {
+        let (passes, printed) = expecting(expect);
+        assert_eq!(passes, met, "{expect}:\n{printed}");
+    }
+    let (_, printed) = expecting("{settings: {timeout.http.requestTimeout: 2s}}");
+    for line in [
+        "found     \"3s\"",
+        "because   set by HTTPRoute/default/web/rule:pay",
+        "because   not in force: timeout.http.requestTimeout: \"2s\" of BackendTrafficPolicy/default/p: replaced by the \
+         rule's own timeouts",
+    ] {
+        assert!(printed.contains(line), "{line}:\n{printed}");
+    }
+}
+
+#[test]
+fn keys_with_dots_can_be_tested() {
+    for (expect, met) in [
+        (
+            "{settings: {telemetry.tracing.tags: {http.route: a, plain: b}}}",
+            true,
+        ),
+        (
+            "{settings: {\"telemetry.tracing.tags[http.route]\": a}}",
+            true,
+        ),
+        (
+            "{settings: {'telemetry.tracing.tags[\"http.route\"]': a}}",
+            true,
+        ),
+        (
+            "{from: {'telemetry.tracing.tags[\"http.route\"]': p}}",
+            true,
+        ),
+        (
+            "{settings: {telemetry.tracing.tags: {http.route: b}}}",
+            false,
+        ),
+    ] {
+        let (passes, printed) = expecting(expect);
+        assert_eq!(passes, met, "{expect}:\n{printed}");
+    }
+    let (_, printed) = expecting("{settings: {telemetry.tracing.tags: {http.route: b}}}");
+    let line = "world.yaml:46: settings telemetry.tracing.tags[\"http.route\"]";
+    assert!(printed.contains(line), "{printed}");
+}
+
+#[test]
+fn names_cannot_talk_to_the_terminal() {
+    let (_, printed) = expecting("{policies: [p]}");
+    assert!(
+        printed.starts_with("ok    t: one\\u{1b}[31m\n"),
+        "{printed}"
+    );
+}

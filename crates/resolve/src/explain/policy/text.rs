@@ -2,9 +2,13 @@
 
 use std::fmt;
 
-use super::{BlastRadius, Effect, LimitExplanation, PolicyExplanation, Role, TargetExplanation};
+use super::{
+    BlastRadius, DisplacedFields, Effect, LimitExplanation, PolicyExplanation, Role,
+    TargetExplanation,
+};
 use crate::diagnostics::FieldPath;
 use crate::diff::Place;
+use crate::explain::refusal;
 use crate::status::PolicyAncestorStatus;
 
 /// So many effects, and rules of each, are shown as text; JSON has all.
@@ -94,25 +98,44 @@ impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             role,
+            displaced,
             invalid,
             rules,
         } = self;
-        writeln!(f, "  {role}")?;
-        if let Role::Beneath {
-            policy: _,
-            sets,
-            loses,
-        } = role
-        {
-            for (what, fields) in [("sets", sets), ("loses", loses)] {
-                let fields: Vec<&str> = fields.iter().map(FieldPath::as_str).collect();
-                if !fields.is_empty() {
-                    writeln!(f, "    {what} {}", fields.join(", "))?;
+        match role {
+            Role::Whole if displaced.is_empty() => writeln!(f, "  in force as a whole")?,
+            Role::Whole => writeln!(f, "  in force but for this")?,
+            Role::MergedInto { policy } => writeln!(f, "  in force, merged into {policy}")?,
+            Role::Beneath {
+                policy,
+                sets,
+                loses: _,
+            } if sets.is_empty() && displaced.is_empty() => writeln!(
+                f,
+                "  not in force: {policy}, merged into it, replaces all of it"
+            )?,
+            Role::Beneath {
+                policy,
+                sets,
+                loses,
+            } => {
+                writeln!(f, "  in force beneath {policy}, which is merged into it")?;
+                for (what, of) in [("sets", sets), ("loses", loses)] {
+                    if !of.is_empty() {
+                        writeln!(f, "    {what} {}", fields(of))?;
+                    }
                 }
             }
+            Role::Lost { reason } => {
+                writeln!(f, "  not in force: {}", reason.replace('\n', "\n    "))?;
+            }
+        }
+        for DisplacedFields { reason, fields: of } in displaced {
+            writeln!(f, "    loses {}: {reason}", fields(of))?;
         }
         if let Some(invalid) = invalid {
-            writeln!(f, "    answers 500: {}", invalid.replace('\n', "\n      "))?;
+            let what = refusal(rules.first().map(|it| it.rule.kind));
+            writeln!(f, "    {what}: {}", invalid.replace('\n', "\n      "))?;
         }
         let mut last = None;
         for Place { rule, listener } in rules.iter().take(SHOWN) {
@@ -126,24 +149,15 @@ impl fmt::Display for Effect {
     }
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Whole => f.write_str("in force as a whole"),
-            Self::MergedInto { policy } => write!(f, "in force, merged into {policy}"),
-            Self::Beneath {
-                policy,
-                sets,
-                loses: _,
-            } if sets.is_empty() => write!(
-                f,
-                "not in force: {policy}, merged into it, replaces all of it"
-            ),
-            Self::Beneath { policy, .. } => {
-                write!(f, "in force beneath {policy}, which is merged into it")
-            }
-            Self::Lost { reason } => write!(f, "not in force: {reason}"),
-        }
+/// Fields on one line.
+fn fields<'a>(all: impl IntoIterator<Item = &'a FieldPath>) -> String {
+    let all: Vec<&str> = all.into_iter().map(FieldPath::as_str).collect();
+    match all.len().saturating_sub(SHOWN) {
+        0 => all.join(", "),
+        more => format!(
+            "{} and {more} more; -o json has all",
+            all[..SHOWN].join(", ")
+        ),
     }
 }
 

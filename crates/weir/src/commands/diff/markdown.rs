@@ -78,14 +78,13 @@ fn radius(
     )
 }
 
-fn of_change(
-    Change {
+fn of_change(change: &Change) -> String {
+    let Change {
         what,
         rules,
         invalid,
         fields,
-    }: &Change,
-) -> String {
+    } = change;
     let mut text = String::from("\n");
     for Place { rule, listener } in rules.iter().take(MAX_RULES) {
         let (rule, listener) = (code(&rule.to_string()), code(&listener.to_string()));
@@ -99,7 +98,7 @@ fn of_change(
     }
     if let Some(reason) = invalid {
         let (old, new) = cells(reason, |it| code(it));
-        let _ = writeln!(text, "| answers 500 | {old} | {new} |");
+        let _ = writeln!(text, "| {} | {old} | {new} |", change.refusal());
     }
     for FieldChange { field, written } in fields {
         let (old, new) = cells(written, value);
