@@ -105,7 +105,7 @@ impl fmt::Display for Displacement {
         match self {
             Self::OwnTimeouts => f.write_str("replaced by the rule's own timeouts"),
             Self::OwnRetry => f.write_str("replaced by the rule's own retry"),
-            Self::Kind(kind) => write!(f, "it does nothing on a {kind}"),
+            Self::Kind(kind) => write!(f, "without effect on a {kind}"),
         }
     }
 }

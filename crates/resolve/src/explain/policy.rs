@@ -69,6 +69,8 @@ pub struct Effect {
     /// What it does.
     #[serde(flatten)]
     pub role: Role,
+    /// Whether anything of it counts there. A policy that sets nothing does: it hides others.
+    pub counts: bool,
     /// What it sets in vain there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub displaced: Vec<DisplacedFields>,
@@ -265,17 +267,18 @@ fn effects(resolution: &Resolution, policy: &AttachedPolicy) -> (Vec<Effect>, Bl
     for ((part, invalid), mut places) in grouped {
         let Part {
             role,
+            counts,
             displaced,
-            contributes,
         } = part;
         places.sort_by_key(|it| (&it.listener, &it.rule));
         for it in &places {
-            *routes.entry((it.rule.kind, &it.rule.route)).or_default() |= contributes;
-            *rules.entry(&it.rule).or_default() |= contributes;
-            *listeners.entry(&it.listener).or_default() |= contributes;
+            *routes.entry((it.rule.kind, &it.rule.route)).or_default() |= counts;
+            *rules.entry(&it.rule).or_default() |= counts;
+            *listeners.entry(&it.listener).or_default() |= counts;
         }
         effects.push(Effect {
             role,
+            counts,
             displaced,
             invalid: invalid.map(str::to_owned),
             rules: places
@@ -299,9 +302,8 @@ fn effects(resolution: &Resolution, policy: &AttachedPolicy) -> (Vec<Effect>, Bl
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Part {
     role: Role,
+    counts: bool,
     displaced: Vec<DisplacedFields>,
-    /// Whether anything of it counts there. One that sets nothing counts as a whole: it hides others.
-    contributes: bool,
 }
 
 fn part(rule: &EffectiveRule, policy: &PolicyRef, written: &BTreeSet<FieldPath>) -> Option<Part> {
@@ -324,7 +326,7 @@ fn part(rule: &EffectiveRule, policy: &PolicyRef, written: &BTreeSet<FieldPath>)
     }
     let displaced_fields: BTreeSet<&FieldPath> = displaced.values().flatten().collect();
     let is_parent = matches!(in_force.policies.as_slice(), [_, parent] if parent == policy);
-    let contributes = !sets.is_empty() || (written.is_empty() && !is_parent);
+    let counts = !sets.is_empty() || (written.is_empty() && !is_parent);
     let role = match in_force.policies.as_slice() {
         [only] if only == policy => Role::Whole,
         [child, parent] if child == policy => Role::MergedInto {
@@ -343,18 +345,18 @@ fn part(rule: &EffectiveRule, policy: &PolicyRef, written: &BTreeSet<FieldPath>)
             let lost = in_force.lost.into_iter().find(|it| it.policy == *policy);
             return lost.map(|it| Part {
                 role: Role::Lost { reason: it.reason },
+                counts: false,
                 displaced: Vec::new(),
-                contributes: false,
             });
         }
     };
     let displaced = displaced.into_iter();
     Some(Part {
         role,
+        counts,
         displaced: displaced
             .map(|(reason, fields)| DisplacedFields { reason, fields })
             .collect(),
-        contributes,
     })
 }
 

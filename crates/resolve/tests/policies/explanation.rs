@@ -215,7 +215,7 @@ fn a_policy_says_what_a_rule_replaces_of_it() {
         .unwrap()
         .to_string();
     let expected = "\x20 affects 0 of 1 routes under it, 0 of 1 rules, on 0 of 1 listeners\n\
-         \x20 in force but for this\n\
+         \x20 not in force, as nothing of it is left\n\
          \x20   loses timeout.http.requestTimeout: replaced by the rule's own timeouts\n\
          \x20   shop/edge/http\n\
          \x20     HTTPRoute/shop/own/rule/0\n";
@@ -260,7 +260,7 @@ fn what_does_nothing_on_a_kind_of_routes_is_not_in_force() {
             "timeout.tcp.connectTimeout \"10s\" default"
         ]
     );
-    let reason = "it does nothing on a TCPRoute";
+    let reason = "without effect on a TCPRoute";
     assert_eq!(
         displaced(&resolution, RouteKind::Tcp, "t"),
         [

@@ -98,11 +98,15 @@ impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             role,
+            counts,
             displaced,
             invalid,
             rules,
         } = self;
         match role {
+            Role::Whole | Role::MergedInto { .. } if !counts => {
+                writeln!(f, "  not in force, as nothing of it is left")?;
+            }
             Role::Whole if displaced.is_empty() => writeln!(f, "  in force as a whole")?,
             Role::Whole => writeln!(f, "  in force but for this")?,
             Role::MergedInto { policy } => writeln!(f, "  in force, merged into {policy}")?,
