@@ -161,10 +161,10 @@ spec:
 
 /// What comes of [`OWN`] with these expectations: whether all are met, and what is printed.
 fn expecting(expect: &str) -> (bool, String) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("there is room");
     let file = folder.path().join("world.yaml");
-    fs::write(&file, OWN.replace("EXPECT", expect)).unwrap();
-    let test = output(&["test", file.to_str().unwrap()]);
+    fs::write(&file, OWN.replace("EXPECT", expect)).expect("it can be written");
+    let test = output(&["test", file.to_str().expect("its name is text")]);
     let printed = text(test.stdout) + &text(test.stderr);
     (test.status.code() == Some(0), printed)
 }
