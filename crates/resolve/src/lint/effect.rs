@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::Value;
 use weir_plan::PolicyRef;
 
 use super::listed;
@@ -59,6 +60,7 @@ fn without_effect(resolution: &Resolution, policies: &[AttachedPolicy], found: &
         };
         let why = match (in_force.get(&policy.name), hidden_by.get(&policy.name)) {
             (Some(uses), _) if uses.effect => continue,
+            (Some(_), _) if sets_nothing(policy) => SETS_NOTHING.to_owned(),
             (Some(Uses { in_vain, .. }), _) => match why(in_vain) {
                 Some(why) => why,
                 None => continue,
@@ -82,6 +84,16 @@ fn without_effect(resolution: &Resolution, policies: &[AttachedPolicy], found: &
         let message = format!("the policy has no effect: {why}");
         found.warning(&object, field, "policy-without-effect", message);
     }
+}
+
+const SETS_NOTHING: &str =
+    "it sets nothing, and hides no other policy; write settings, or remove it";
+
+fn sets_nothing(policy: &AttachedPolicy) -> bool {
+    let settings = policy.policy.settings();
+    settings
+        .as_object()
+        .is_some_and(|it| it.values().all(Value::is_null))
 }
 
 /// What a policy does where it is in force.
@@ -152,9 +164,7 @@ fn why(in_vain: &BTreeSet<InVain<'_>>) -> Option<String> {
     let replacing: Vec<&PolicyRef> = replacing.collect();
     let mut reasons = Vec::new();
     if in_vain.contains(&InVain::Empty) {
-        return Some(
-            "it sets nothing, and hides no other policy; write settings, or remove it".to_owned(),
-        );
+        return Some(SETS_NOTHING.to_owned());
     }
     if !replacing.is_empty() {
         let list = listed(replacing);

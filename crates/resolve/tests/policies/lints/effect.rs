@@ -117,6 +117,15 @@ spec:
             None,
         ),
         (
+            "there is nothing to replace",
+            vec![
+                policy("above", "Gateway edge#http", ""),
+                web.clone(),
+                route("mergeType: JSONMerge, circuitBreaker: {maxConnections: 3}"),
+            ],
+            Some("above: it sets nothing, and hides no other policy; write settings, or remove it"),
+        ),
+        (
             "it sets nothing",
             vec![route("")],
             Some("route: it sets nothing, and hides no other policy; write settings, or remove it"),
