@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::exchange::Exchange;
 use crate::features::timeout::Expired;
 use crate::flags::Flag;
+use crate::tunnel::{self, Tunnel};
 pub(crate) use upload::Upload;
 
 /// A body on its way to a client or to an endpoint.
@@ -36,6 +37,8 @@ enum Source {
     Full(Bytes),
     Incoming(Incoming),
     Upload(upload::Attempt),
+    /// No body, but what a connection is that has switched protocols.
+    Switched(tunnel::Endpoint),
 }
 
 /// Why a body broke off.
@@ -81,6 +84,22 @@ impl Body {
         upload.attempt().map(|it| Self::of(Source::Upload(it)))
     }
 
+    /// What follows a response that switches protocols.
+    pub(crate) const fn switched(endpoint: tunnel::Endpoint) -> Self {
+        Self::of(Source::Switched(endpoint))
+    }
+
+    /// The tunnel that begins behind the response, if there is one.
+    pub(crate) fn take_tunnel(&mut self) -> Option<Tunnel> {
+        if !matches!(self.source, Source::Switched(_)) {
+            return None;
+        }
+        match (std::mem::take(&mut self.source), self.exchange.take()) {
+            (Source::Switched(endpoint), Some(exchange)) => Some(Tunnel { exchange, endpoint }),
+            (_, _) => None,
+        }
+    }
+
     const fn of(source: Source) -> Self {
         Self {
             source,
@@ -101,7 +120,8 @@ impl Body {
     /// The body of the response that ends an exchange: counted, held to its time limits, and logged at its end.
     /// `bodiless`: the client gets only the head, whatever the body is.
     pub(crate) fn ending(mut self, mut exchange: Box<Exchange>, bodiless: bool) -> Self {
-        exchange.delivered = bodiless || self.is_end_stream();
+        let switched = matches!(self.source, Source::Switched(_));
+        exchange.delivered = !switched && (bodiless || self.is_end_stream());
         self.exchange = Some(exchange);
         self
     }
@@ -117,7 +137,7 @@ impl Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.source {
-            Source::Empty => Poll::Ready(None),
+            Source::Empty | Source::Switched(_) => Poll::Ready(None),
             Source::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.source = Source::Empty;
@@ -155,6 +175,7 @@ impl std::fmt::Debug for Body {
             Source::Full(_) => "Full",
             Source::Incoming(_) => "Incoming",
             Source::Upload(_) => "Upload",
+            Source::Switched(_) => "Switched",
         };
         f.debug_tuple("Body").field(&kind).finish()
     }
@@ -212,7 +233,7 @@ impl HttpBody for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Empty => true,
+            Source::Empty | Source::Switched(_) => true,
             Source::Full(_) => false,
             Source::Incoming(incoming) => incoming.is_end_stream(),
             Source::Upload(attempt) => attempt.is_end_stream(),
@@ -221,7 +242,7 @@ impl HttpBody for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Source::Empty => SizeHint::with_exact(0),
+            Source::Empty | Source::Switched(_) => SizeHint::with_exact(0),
             Source::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Incoming(incoming) => incoming.size_hint(),
             Source::Upload(attempt) => attempt.size_hint(),

@@ -9,7 +9,7 @@ mod http2;
 mod socket;
 mod timed;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use self::socket::Noticed;
 use self::timed::{Timed, Watcher};
 use crate::request;
+use crate::tunnel::Tunnel;
 use crate::worker::Worker;
 
 /// How long a connection that is accepted while its port drains may take to send its first byte.
@@ -71,12 +72,14 @@ pub(crate) async fn serve(
     if limits.max_headers > HYPER_MAX_HEADERS {
         builder.max_headers(limits.max_headers);
     }
+    let tunnel: Rc<RefCell<Option<Tunnel>>> = Rc::default();
     let service = {
         let (worker, connection, phase) = (
             Rc::clone(&worker),
             Arc::clone(&connection),
             Arc::clone(&phase),
         );
+        let tunnel = Rc::clone(&tunnel);
         let requests = Cell::new(0);
         service_fn(move |request: Request<Incoming>| {
             phase.enter(BUSY);
@@ -87,11 +90,13 @@ pub(crate) async fn serve(
                 Arc::clone(&connection),
                 Arc::clone(&phase),
             );
+            let tunnel = Rc::clone(&tunnel);
             async move {
-                let response = match ambiguous.or_else(|| unknown_coding(request.headers())) {
+                let mut response = match ambiguous.or_else(|| unknown_coding(request.headers())) {
                     Some(details) => request::refuse(&worker, &connection, request, details),
                     None => request::serve(&worker, &connection, request).await,
                 };
+                tunnel.replace(response.body_mut().take_tunnel());
                 Ok::<_, Infallible>(response.map(|body| Timed::new(body, phase)))
             }
         })
@@ -131,10 +136,16 @@ pub(crate) async fn serve(
         })
         .await;
         match event {
-            Event::Ended(Ok(())) => return,
+            Event::Ended(Ok(())) => {
+                if let Some(tunnel) = tunnel.take() {
+                    let http1::Parts { io, read_buf, .. } = served.into_parts();
+                    tunnel.run(io.into_inner().unwatched(&read_buf)).await;
+                }
+                return;
+            }
             Event::Ended(Err(error)) if error.is_parse_version_h2() => {
                 let http1::Parts { io, read_buf, .. } = served.into_parts();
-                let io = io.into_inner().with_http2(&read_buf);
+                let io = io.into_inner().unwatched(&read_buf);
                 return http2::serve(worker, io, connection, drain.clone()).await;
             }
             Event::Ended(Err(error)) => return ended(&worker, &connection, &error),

@@ -64,8 +64,12 @@ pub(crate) struct Exchange {
     pub(crate) upload: Option<Arc<Upload>>,
     /// Whether the request's body was read at its head (there was none) or is unknown yet.
     pub(crate) bodiless: bool,
-    /// Bytes of the response's body so far.
+    /// The protocol that the connection may switch to, where the client asks for one.
+    pub(crate) upgrade: Option<HeaderValue>,
+    /// Bytes of the response's body so far, or to the client by a tunnel.
     pub(crate) sent: u64,
+    /// Bytes from the client by a tunnel.
+    tunnelled: u64,
     /// When the response last moved.
     moved: Instant,
     /// Whether there is nothing left that the client could miss.
@@ -122,7 +126,9 @@ impl Exchange {
             alarm: Alarm::default(),
             upload: None,
             bodiless: false,
+            upgrade: None,
             sent: 0,
+            tunnelled: 0,
             moved: started,
             delivered: false,
         })
@@ -218,6 +224,12 @@ impl Exchange {
         self.moved = Instant::now();
     }
 
+    /// A tunnel brought bytes from the client.
+    pub(crate) fn came(&mut self, bytes: usize) {
+        self.tunnelled += bytes as u64;
+        self.moved = Instant::now();
+    }
+
     /// The response broke off after its head; its status stands.
     pub(crate) fn broke_off(&mut self, flag: Option<Flag>, details: impl Into<Cow<'static, str>>) {
         if let Some(flag) = flag {
@@ -270,7 +282,8 @@ impl Drop for Exchange {
         }
         let duration = now.steady_nanos.saturating_sub(self.start.steady_nanos);
         let duration = Duration::from_nanos(duration);
-        let received = self.upload.as_ref().map_or(0, |upload| upload.received());
+        let upload = self.upload.as_ref();
+        let received = upload.map_or(self.tunnelled, |upload| upload.received());
         let listener = self.listener.take().unwrap_or_else(|| {
             // Refused before anybody asked whose it is.
             let unmatched = Arc::clone(&self.shared.metrics.unmatched);

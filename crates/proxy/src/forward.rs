@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::TRANSFER_ENCODING;
+use http::header::{TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
@@ -15,6 +15,7 @@ use weir_plan::{DirectResponse, Forward, SplitTarget, WeightedTarget};
 use crate::body::{Body, Upload};
 use crate::cluster::ClusterState;
 use crate::exchange::Exchange;
+use crate::features::http_upgrade;
 use crate::features::retry::{self, Outcome};
 use crate::features::timeout::Expired;
 use crate::flags::Flag;
@@ -52,6 +53,12 @@ pub(crate) async fn forward(
         rewrite::url(changes, matched, expressions, &mut head)
             .ok_or_else(|| Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "invalid_rewrite"))?;
     }
+    if let Some(protocol) = &exchange.upgrade {
+        if cluster.speaks_http2() {
+            return Err(http_upgrade::failed());
+        }
+        http_upgrade::announce(&mut head.headers, protocol.clone());
+    }
     if !exchange.bodiless {
         if body.size_hint().exact().is_none() {
             let chunked = HeaderValue::from_static("chunked");
@@ -63,7 +70,15 @@ pub(crate) async fn forward(
     exchange.limits.forward(Instant::now());
     let mut response = attempts(worker, exchange, entry, (to, cluster), (head, retry)).await?;
     exchange.moved(0);
+    let switched = match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => response.headers_mut().remove(UPGRADE),
+        _ => None,
+    };
     headers::prepare_response(response.headers_mut());
+    if let Some(protocol) = switched {
+        exchange.limits.switch();
+        http_upgrade::announce(response.headers_mut(), protocol);
+    }
     headers::change(response.headers_mut(), response_headers);
     Ok(response)
 }

@@ -19,10 +19,12 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_ENVOY_EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Headers that mean one connection only.
-const HOP_BY_HOP: [HeaderName; 5] = [
+const HOP_BY_HOP: [HeaderName; 6] = [
     CONNECTION,
+    HTTP2_SETTINGS,
     KEEP_ALIVE,
     PROXY_CONNECTION,
     TRANSFER_ENCODING,
@@ -143,17 +145,6 @@ pub(crate) fn is_authority(text: &str) -> bool {
     };
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte);
     port_fits && within.bytes().all(allowed)
-}
-
-/// True where a client asks for another protocol on this connection. HTTP/2 is no such case: who offers it goes on in
-/// HTTP/1.1 where the offer is not taken up.
-pub(crate) fn wants_upgrade(headers: &HeaderMap) -> bool {
-    let named = headers.get_all(CONNECTION).iter().any(|value| {
-        let mut names = value.as_bytes().split(|&byte| byte == b',');
-        names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-    });
-    let protocol = headers.get(UPGRADE).map(HeaderValue::as_bytes);
-    named && protocol.is_some_and(|it| !it.eq_ignore_ascii_case(b"h2c"))
 }
 
 /// True where a request (or response) carries gRPC.
@@ -452,29 +443,6 @@ mod tests {
             );
         }
         assert_ne!(ids[0], ids[1]);
-    }
-
-    #[test]
-    fn an_upgrade_is_named_by_the_connection() {
-        let cases = [
-            (
-                &[
-                    ("connection", "keep-alive, Upgrade"),
-                    ("upgrade", "websocket"),
-                ][..],
-                true,
-            ),
-            (&[("connection", "upgrade"), ("upgrade", "h2c")], false),
-            (&[("upgrade", "websocket")], false),
-            (&[("connection", "upgrade")], false),
-        ];
-        for (headers, upgrade) in cases {
-            assert_eq!(
-                wants_upgrade(&parts("/", headers).headers),
-                upgrade,
-                "{headers:?}"
-            );
-        }
     }
 
     #[test]

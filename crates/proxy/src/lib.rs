@@ -23,6 +23,7 @@ mod rewrite;
 pub mod router;
 pub mod support;
 mod table;
+mod tunnel;
 mod upstream;
 mod worker;
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{HOST, USER_AGENT};
+use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
@@ -15,9 +15,9 @@ use weir_plan::{DirectResponse, Redirect, RouteAction, RoutePolicy, RouteRule};
 use crate::body::Body;
 use crate::connection::Connection;
 use crate::exchange::Exchange;
-use crate::features::fault_injection;
 use crate::features::rate_limit::{Limited, Verdict};
 use crate::features::timeout::TimeLimits;
+use crate::features::{fault_injection, http_upgrade};
 use crate::forward::forward;
 use crate::headers;
 use crate::path::{Normalised, normalise};
@@ -73,7 +73,7 @@ async fn answer(
 ) -> Result<Response<Body>, Rejection> {
     let (mut head, body) = request.into_parts();
     exchange.bodiless = body.is_end_stream();
-    let upgrade = headers::wants_upgrade(&head.headers);
+    let upgrade = http_upgrade::wanted(&head);
     note(exchange, &head);
     accept(worker, exchange, &mut head)?;
     let entry = find_route(worker, exchange, &head)?;
@@ -97,13 +97,11 @@ async fn answer(
         compression: _,
         response_override: _,
         request_buffer: _,
-        http_upgrade: _,
+        http_upgrade: upgrades,
         telemetry: _,
     } = &**policy;
     exchange.limits = TimeLimits::new(timeout, exchange.started);
-    if upgrade {
-        return Err(upgrade_failed());
-    }
+    exchange.upgrade = http_upgrade::admit(upgrades, upgrade, exchange.bodiless)?;
     if let Some(faults) = fault_injection {
         fault_injection::apply(faults, worker, exchange).await?;
     }
@@ -135,6 +133,11 @@ fn finish(
     }
     *response.version_mut() = Version::HTTP_11;
     let status = response.status();
+    if exchange.upgrade.is_some() && status != StatusCode::SWITCHING_PROTOCOLS {
+        // The client may have gone on in its protocol without waiting.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     exchange.status = (!exchange.is_abandoned()).then_some(status);
     let bodiless = exchange.request.method == Method::HEAD
         || status == StatusCode::NO_CONTENT
@@ -298,10 +301,4 @@ fn respond(with: &DirectResponse) -> Rejection {
 /// The plan asks for something that cannot be said in HTTP.
 fn internal_error() -> Rejection {
     Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "direct_response")
-}
-
-fn upgrade_failed() -> Rejection {
-    let mut rejection = Rejection::new(StatusCode::FORBIDDEN, "upgrade_failed");
-    rejection.close = true;
-    rejection
 }

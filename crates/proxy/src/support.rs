@@ -15,6 +15,7 @@ pub fn support(feature: Feature) -> Support {
             "rateLimit.global.rules.limit.fromMetadata rateLimit.global.rules.cost.request.metadata \
              rateLimit.global.rules.cost.response.metadata",
         ),
+        Feature::HttpUpgrade => Support::Partial("httpUpgrade.type=CONNECT"),
         Feature::Retry => Support::Partial("retry.numAttemptsPerPriority"),
         Feature::LoadBalancer => Support::Partial(
             "loadBalancer.type=ConsistentHash loadBalancer.type=BackendUtilization \
@@ -27,7 +28,6 @@ pub fn support(feature: Feature) -> Support {
         | Feature::Compression
         | Feature::ResponseOverride
         | Feature::RequestBuffer
-        | Feature::HttpUpgrade
         | Feature::Telemetry
         | Feature::HealthCheck
         | Feature::Connection

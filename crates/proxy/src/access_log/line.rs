@@ -1,10 +1,10 @@
 //! One line of the access log: Envoy Gateway's default keys, sorted, and those of our own (`attempts`, `policies`,
-//! `rate_limit_rule`). What is not known is null.
+//! `rate_limit_rule`, `upgrade`). What is not known is null.
 
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
-use http::{HeaderValue, Version};
+use http::{HeaderValue, StatusCode, Version};
 use serde::{Serialize, Serializer};
 
 use crate::exchange::{Exchange, RequestFacts};
@@ -51,6 +51,14 @@ pub(super) fn write(line: &mut Vec<u8>, exchange: &Exchange, received: u64, dura
         exchange.entry.as_ref().map(|it| &it.route.name),
     );
     object.shown("start_time", Some(Rfc3339(exchange.start.unix_nanos)));
+    let switched = exchange.status == Some(StatusCode::SWITCHING_PROTOCOLS);
+    let upgrade = exchange.upgrade.as_ref().filter(|_| switched);
+    object.text(
+        "upgrade",
+        upgrade
+            .map(|it| String::from_utf8_lossy(it.as_bytes()))
+            .as_deref(),
+    );
     object.shown(
         "upstream_cluster",
         exchange.cluster.as_ref().map(|it| &it.name),

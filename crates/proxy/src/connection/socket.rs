@@ -28,8 +28,8 @@ enum Watch {
     Begun { come: usize, phase: Arc<Phase> },
     /// Requests in HTTP/1.
     Requests { phase: Arc<Phase>, framing: Framing },
-    /// HTTP/2, which is followed elsewhere: what has been read of it is read again.
-    Frames { again: Bytes },
+    /// Nothing that is watched here: HTTP/2, or a tunnel. What has been read of it is read again.
+    Nothing { again: Bytes },
 }
 
 impl Noticed {
@@ -39,13 +39,13 @@ impl Noticed {
         Self { stream, watch }
     }
 
-    /// The same connection once it is known to speak HTTP/2, from its beginning: `read` is what has come.
-    pub(super) fn with_http2(self, read: &Bytes) -> Self {
+    /// The same connection once it is known to speak something else: `read` is what has come of that.
+    pub(super) fn unwatched(self, read: &Bytes) -> Self {
         let Self { stream, watch: _ } = self;
         let again = read.clone();
         Self {
             stream,
-            watch: Watch::Frames { again },
+            watch: Watch::Nothing { again },
         }
     }
 
@@ -68,11 +68,11 @@ impl AsyncRead for Noticed {
                 let (phase, framing) = (Arc::clone(phase), Framing::default());
                 *watch = Watch::Requests { phase, framing };
             }
-            Watch::Frames { again } if !again.is_empty() => {
+            Watch::Nothing { again } if !again.is_empty() => {
                 let some = again.len().min(buf.remaining());
                 buf.put_slice(&again.split_to(some));
             }
-            Watch::Requests { .. } | Watch::Frames { .. } => {
+            Watch::Requests { .. } | Watch::Nothing { .. } => {
                 ready!(Pin::new(stream).poll_read(cx, buf))?;
             }
         }

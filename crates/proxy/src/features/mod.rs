@@ -2,6 +2,7 @@
 
 pub(crate) mod circuit_breaker;
 pub(crate) mod fault_injection;
+pub(crate) mod http_upgrade;
 pub(crate) mod load_balancer;
 pub(crate) mod rate_limit;
 pub(crate) mod retry;

@@ -129,6 +129,11 @@ impl TimeLimits {
         self.forwarded = Some(now);
     }
 
+    /// The connection goes on in another protocol, in which there are no requests.
+    pub(crate) fn switch(&mut self) {
+        self.request = None;
+    }
+
     /// `perRetry.timeout`, where it is shorter than the request's own limit; a longer one means nothing.
     pub(crate) fn of_attempt(&self, limit: Option<Duration>) -> AttemptLimit {
         AttemptLimit {

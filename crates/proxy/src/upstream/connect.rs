@@ -1,12 +1,14 @@
 //! Makes a connection to an endpoint, and drives it until it ends.
 
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::client::conn::http1::{self, Connection};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep_until, timeout};
 use weir_plan::EndpointAddress;
@@ -14,7 +16,6 @@ use weir_plan::EndpointAddress;
 use super::http2;
 use super::pool::Slot;
 use super::{Channel, EndpointState, Overdue, SendErrorKind};
-use crate::body::Body;
 use crate::cluster::ClusterState;
 
 /// How long a connection may take to be ready again after a response, where another worker drives it.
@@ -116,15 +117,18 @@ async fn speak<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let handshake = http1::handshake(TokioIo::new(stream)).await;
+    let state = Arc::clone(&slot.state);
+    let socket = Socket {
+        stream,
+        _slot: slot,
+    };
+    let handshake = http1::handshake(TokioIo::new(socket)).await;
     let (sender, connection) = handshake.map_err(|error| error.to_string())?;
     let now = Instant::now();
     let age = cluster.policy().timeout.max_connection_duration;
     let expires = age.and_then(|age| now.checked_add(age));
-    let state = Arc::clone(&slot.state);
     let driver = drive(
-        connection,
-        slot,
+        connection.with_upgrades(),
         Arc::clone(cluster),
         Arc::clone(endpoint),
         worker,
@@ -141,19 +145,61 @@ where
     })
 }
 
-/// Moves the bytes of a connection until it ends, is aborted, or has been idle or alive for too long. The slot is
-/// given back when the socket is closed: it is declared first, so it is dropped last.
-async fn drive<S>(
-    connection: Connection<TokioIo<S>, Body>,
-    slot: Slot,
+/// A socket in the room that a slot gives, which is given back when the socket is closed: it is dropped after it. Where
+/// the connection switches protocols, the tunnel has both.
+struct Socket<S> {
+    stream: S,
+    _slot: Slot,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// Moves the bytes of a connection until it ends, switches protocols, is aborted, or has been idle or alive for too long.
+async fn drive(
+    connection: impl Future<Output = hyper::Result<()>>,
     cluster: Arc<ClusterState>,
     endpoint: Arc<EndpointState>,
     home: usize,
     expires: Option<Instant>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let _slot = slot;
+) {
     let id = tokio::task::id();
     let mut connection = pin!(connection);
     let mut alarm = pin!(sleep_until(next_look(&cluster, expires, None)));

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::{Request, Response, StatusCode};
+use http::header::UPGRADE;
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
+use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::pool::Turn;
@@ -12,7 +14,9 @@ use super::{Channel, EndpointState, connect};
 use crate::body::{Body, BodyError};
 use crate::cluster::ClusterState;
 use crate::features::circuit_breaker::Permit;
+use crate::features::http_upgrade;
 use crate::features::timeout::AttemptLimit;
+use crate::tunnel;
 use crate::worker::Worker;
 
 /// Why no response came.
@@ -82,6 +86,7 @@ impl ClusterState {
         limit: &AttemptLimit,
     ) -> Result<Response<Body>, SendError> {
         let (mut request, sent) = watched(request);
+        let upgrade = request.headers().get(UPGRADE).cloned();
         loop {
             let mut channel = match self.connection(worker, endpoint).await {
                 Ok(channel) => channel,
@@ -108,10 +113,12 @@ impl ClusterState {
             let reused = channel.served > 0;
             channel.served = channel.served.saturating_add(1);
             match channel.sender.try_send_request(request).await {
-                // Nobody has asked for it, and what follows would not be HTTP.
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    return Err(SendError {
-                        kind: SendErrorKind::Protocol("a switch of protocols".to_owned()),
+                    let switched = switched(upgrade.as_ref(), response, (permit, active)).await;
+                    // Its connection is the tunnel's now, or closes here.
+                    drop(channel);
+                    return switched.map_err(|kind| SendError {
+                        kind,
                         request: None,
                     });
                 }
@@ -170,6 +177,26 @@ impl ClusterState {
                 Turn::Share(_) => endpoint.shared.close(),
             }
         }
+    }
+}
+
+/// A response behind which its connection goes on in the protocol that was asked for.
+async fn switched(
+    asked: Option<&HeaderValue>,
+    mut response: Response<Incoming>,
+    counted: (Permit, Permit),
+) -> Result<Response<Body>, SendErrorKind> {
+    if !http_upgrade::is_as_asked(response.headers(), asked) {
+        // What follows would be nothing that anybody here or behind us understands.
+        let reason = "a switch to a protocol that was not asked for";
+        return Err(SendErrorKind::Protocol(reason.to_owned()));
+    }
+    match hyper::upgrade::on(&mut response).await {
+        Ok(connection) => {
+            let endpoint = tunnel::Endpoint::new(connection, counted);
+            Ok(response.map(|_| Body::switched(endpoint)))
+        }
+        Err(_) => Err(SendErrorKind::Terminated),
     }
 }
 

@@ -59,6 +59,7 @@ fn a_line_of_the_log_says_what_became_of_a_request() {
         "response_flags": "-",
         "route_name": "HTTPRoute/default/route/rule/0/match/0/*",
         "start_time": "2023-11-14T22:13:00.000Z",
+        "upgrade": null,
         "upstream_cluster": "HTTPRoute/default/route/rule/0@default/gateway",
         "upstream_host": backend.address.to_string(),
         "upstream_local_address": null,

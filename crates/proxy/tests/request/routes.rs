@@ -159,7 +159,7 @@ fn an_upgrade_is_refused_and_an_offer_of_http_2_is_not_taken_up() {
     );
     assert_eq!(response.status, 200);
     assert_eq!(backend.only().header("upgrade"), None);
-    let response = client.get("/", "connection: upgrade\r\nupgrade: websocket\r\n");
+    let response = client.get("/", "connection: upgrade\r\nupgrade: spdy/3.1\r\n");
     assert!(response.status == 403 && response.closes(), "{response:?}");
     assert_eq!(gateway.logged(2), outcome(403, "-", "upgrade_failed"));
 }

@@ -216,7 +216,7 @@ fn protocol_named(protocol: &str) -> Option<UpstreamProtocol> {
         });
     match name.to_ascii_lowercase().as_str() {
         "h2c" | "http2" | "grpc" => Some(UpstreamProtocol::Http2),
-        "ws" | "wss" | "https" | "tls" => None,
+        "wss" | "https" | "tls" => None,
         _ => Some(UpstreamProtocol::Http1),
     }
 }

@@ -112,7 +112,8 @@ impl Gate {
         });
     }
 
-    fn pass(&self) {
+    /// Waits to be let through.
+    pub(crate) fn pass(&self) {
         let (held, changed) = &*self.0;
         let mut held = held.lock().expect("no test panics while it holds the gate");
         held.waiting += 1;

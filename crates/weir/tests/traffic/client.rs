@@ -194,6 +194,38 @@ impl Client {
         self.read(false)
     }
 
+    /// So many bytes, whatever they mean.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream
+            .read_exact(&mut bytes)
+            .expect("the gateway sends so much");
+        bytes
+    }
+
+    /// Everything until the other side closes, or breaks off.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = self.stream.read_to_end(&mut bytes); // what came before a break counts as well
+        bytes
+    }
+
+    /// Says that nothing more will be sent; what comes can still be read.
+    pub(crate) fn finish(&self) {
+        let socket = self.stream.get_ref();
+        socket
+            .shutdown(std::net::Shutdown::Write)
+            .expect("the connection is open");
+    }
+
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(self) {
+        let socket = socket2::SockRef::from(self.stream.get_ref());
+        socket
+            .set_linger(Some(Duration::ZERO))
+            .expect("a socket takes its settings");
+    }
+
     /// Whether the other side closes the connection without sending more.
     pub(crate) fn is_closed(&mut self) -> bool {
         let mut byte = [0];

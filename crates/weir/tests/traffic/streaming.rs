@@ -10,7 +10,7 @@ use crate::client::{Client, PATIENCE, get, wait_until};
 use crate::gateway::{EDGE, Gateway, policy, route_all};
 
 /// A backend whose every connection is in the hands of the test. Its object `app`.
-fn by_hand(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String {
+pub(crate) fn by_hand(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = listener.local_addr().expect("it is bound").port();
     std::thread::spawn(move || {
@@ -26,7 +26,7 @@ fn by_hand(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> String 
 }
 
 /// Reads until these bytes have come; false where the connection ends before.
-fn read_until(stream: &mut TcpStream, end: &[u8]) -> bool {
+pub(crate) fn read_until(stream: &mut impl Read, end: &[u8]) -> bool {
     let mut seen = Vec::new();
     let mut byte = [0];
     while !seen.ends_with(end) {
@@ -267,23 +267,6 @@ fn a_switch_of_protocols_that_nobody_asked_for_is_an_error() {
     });
     let gateway = Gateway::start(&[EDGE, &backend.yaml("app"), &route_all("app")]);
     assert_eq!(get(gateway.address(), "any.example", "/").status, 502);
-}
-
-#[test]
-fn an_upgrade_is_refused() {
-    let backend = Backend::named("app");
-    let gateway = Gateway::start(&[EDGE, &backend.yaml("app"), &route_all("app")]);
-    let mut client = Client::connect(gateway.address());
-    client.send(
-        b"GET / HTTP/1.1\r\nhost: any.example\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
-    );
-    let response = client.receive();
-    assert_eq!(
-        (response.status, response.header("connection")),
-        (403, Some("close"))
-    );
-    assert!(client.is_closed());
-    assert_eq!(backend.count(), 0);
 }
 
 #[test]

@@ -154,6 +154,8 @@ fn a_backend_ref_that_leads_nowhere_says_why() {
     external["spec"]["type"] = json!("ExternalName");
     let mut ws = service("ws");
     ws["spec"]["ports"][0]["appProtocol"] = json!("kubernetes.io/ws");
+    let mut wss = service("wss");
+    wss["spec"]["ports"][0]["appProtocol"] = json!("kubernetes.io/wss");
     let mut own = service("own");
     own["spec"]["ports"][0]["appProtocol"] = json!("example.com/own");
     let mut udp = service("udp");
@@ -168,6 +170,7 @@ fn a_backend_ref_that_leads_nowhere_says_why() {
     let objects = [
         external,
         ws,
+        wss,
         own,
         udp,
         far,
@@ -193,7 +196,8 @@ fn a_backend_ref_that_leads_nowhere_says_why() {
         ),
         (to_service("udp"), "!ResolvedRefs(PortNotFound)"),
         (to_service("external"), "!ResolvedRefs(UnsupportedValue)"),
-        (to_service("ws"), "!ResolvedRefs(UnsupportedProtocol)"),
+        (to_service("ws"), "ResolvedRefs"),
+        (to_service("wss"), "!ResolvedRefs(UnsupportedProtocol)"),
         (to_backend("bad"), "!ResolvedRefs(UnsupportedValue)"),
         (
             json!({"kind": "ConfigMap", "name": "s"}),
@@ -275,8 +279,8 @@ fn a_backend_says_why_it_is_not_accepted() {
             "type DynamicResolver is not supported yet",
         ),
         (
-            json!({"appProtocols": ["gateway.envoyproxy.io/ws"]}),
-            "gateway.envoyproxy.io/ws towards backends is not supported yet; HTTP/1.1 and HTTP/2 in clear text are",
+            json!({"appProtocols": ["gateway.envoyproxy.io/wss"]}),
+            "gateway.envoyproxy.io/wss towards backends is not supported yet; HTTP/1.1 and HTTP/2 in clear text are",
         ),
         (
             json!({"tls": {}}),
