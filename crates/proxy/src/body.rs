@@ -7,7 +7,7 @@ mod upload;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::exchange::Exchange;
 use crate::features::timeout::Expired;
 use crate::flags::Flag;
+use crate::trailers;
 use crate::tunnel::{self, Tunnel};
 pub(crate) use upload::Upload;
 
@@ -143,9 +144,15 @@ impl Body {
                 self.source = Source::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Source::Incoming(incoming) => Pin::new(incoming)
-                .poll_frame(cx)
-                .map(|polled| polled.map(|frame| frame.map_err(BodyError::Peer))),
+            Source::Incoming(incoming) => {
+                let mut polled = ready!(Pin::new(incoming).poll_frame(cx));
+                if let Some(Ok(frame)) = &mut polled
+                    && let Some(trailers) = frame.trailers_mut()
+                {
+                    trailers::prepare(trailers);
+                }
+                Poll::Ready(polled.map(|frame| frame.map_err(BodyError::Peer)))
+            }
             Source::Upload(attempt) => attempt.poll_frame(cx),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::{TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
@@ -23,6 +23,7 @@ use crate::headers;
 use crate::rejection::Rejection;
 use crate::rewrite;
 use crate::table::{Chosen, RouteEntry};
+use crate::trailers;
 use crate::upstream::{EndpointId, SendError, SendErrorKind};
 use crate::worker::Worker;
 
@@ -78,6 +79,12 @@ pub(crate) async fn forward(
     if let Some(protocol) = switched {
         exchange.limits.switch();
         http_upgrade::announce(response.headers_mut(), protocol);
+    }
+    if exchange.request.grpc
+        && exchange.request.version < Version::HTTP_2
+        && !response.body().is_end_stream()
+    {
+        trailers::announce_grpc(response.headers_mut());
     }
     headers::change(response.headers_mut(), response_headers);
     Ok(response)

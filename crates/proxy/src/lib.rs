@@ -23,6 +23,7 @@ mod rewrite;
 pub mod router;
 pub mod support;
 mod table;
+mod trailers;
 mod tunnel;
 mod upstream;
 mod worker;

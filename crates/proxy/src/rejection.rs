@@ -169,7 +169,8 @@ impl Rejection {
             (status, Body::full(text))
         };
         let length = http_body::Body::size_hint(&body).exact().unwrap_or(0);
-        if !status.is_informational() && status != StatusCode::NO_CONTENT {
+        // Trailers alone have no length, but for what HTTP/1.1 says by itself.
+        if !grpc && !status.is_informational() && status != StatusCode::NO_CONTENT {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         if let Some(content) = content {
@@ -251,8 +252,7 @@ mod tests {
             ),
             (
                 limited().into_response(true, false),
-                "200 content-type: application/grpc, grpc-status: 14, grpc-message: local_rate_limited, \
-                 content-length: 0",
+                "200 content-type: application/grpc, grpc-status: 14, grpc-message: local_rate_limited",
             ),
             (
                 Rejection::no_route().into_response(false, false),
@@ -260,11 +260,11 @@ mod tests {
             ),
             (
                 Rejection::no_route().into_response(true, false),
-                "200 content-type: application/grpc, grpc-status: 12, content-length: 0",
+                "200 content-type: application/grpc, grpc-status: 12",
             ),
             (
                 abort.into_response(true, false),
-                "200 content-type: application/grpc, grpc-status: 5, grpc-message: 50 %25 %C3%A4, content-length: 0",
+                "200 content-type: application/grpc, grpc-status: 5, grpc-message: 50 %25 %C3%A4",
             ),
             (
                 redirect.into_response(false, false),

@@ -129,7 +129,7 @@ pub(crate) fn to_endpoint(changes: &UrlRewrite, endpoint: &Endpoint, headers: &m
     }
 }
 
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// As Envoy does, what was asked for is not appended where it stands last already.
 fn set_host(headers: &mut HeaderMap, host: HeaderValue, append: bool) {

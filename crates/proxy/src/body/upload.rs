@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::BodyError;
 use crate::features::timeout::Progress;
+use crate::trailers;
 
 /// Bytes kept of a request's body: Envoy Gateway's connection buffer, which bounds what can be retried.
 const KEPT: usize = 32_768;
@@ -165,7 +166,12 @@ impl State {
                         }
                         return Poll::Ready(Some(data));
                     }
-                    Err(frame) => self.trailers = frame.into_trailers().ok(),
+                    Err(frame) => {
+                        self.trailers = frame.into_trailers().ok();
+                        if let Some(trailers) = &mut self.trailers {
+                            trailers::prepare(trailers);
+                        }
+                    }
                 },
                 None => {
                     self.ended(End::Complete);

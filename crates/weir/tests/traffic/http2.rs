@@ -1,13 +1,15 @@
 //! Clients that speak HTTP/2 without TLS, by prior knowledge.
 
+use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, Version};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::runtime::Runtime;
@@ -23,7 +25,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(crate) struct Client {
     address: SocketAddr,
     runtime: Runtime,
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<BoxBody<Bytes, Infallible>>,
 }
 
 impl Client {
@@ -56,8 +58,12 @@ impl Client {
         }
     }
 
-    pub(crate) fn send(&self, request: Request<Full<Bytes>>) -> Sent {
+    pub(crate) fn send<B>(&self, request: Request<B>) -> Sent
+    where
+        B: Body<Data = Bytes, Error = Infallible> + Send + Sync + 'static,
+    {
         let mut sender = self.sender.clone();
+        let request = request.map(BodyExt::boxed);
         Sent(
             self.runtime
                 .spawn(async move { sender.send_request(request).await }),

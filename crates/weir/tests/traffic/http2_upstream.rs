@@ -19,10 +19,10 @@ use tokio::sync::Semaphore;
 use crate::client::{Client, gets, request, take, wait_until};
 use crate::gateway::{EDGE, Gateway, policy, route_all};
 
-type Answer = Response<BoxBody<Bytes, hyper::Error>>;
+pub(crate) type Answer = Response<BoxBody<Bytes, hyper::Error>>;
 
 /// A backend; it ends when it is dropped.
-struct Backend {
+pub(crate) struct Backend {
     address: SocketAddr,
     state: Arc<State>,
     _runtime: Runtime,
@@ -38,7 +38,7 @@ struct State {
 
 impl Backend {
     /// `streams`: the most that a connection may carry at one time.
-    fn start(streams: u32, answer: fn(Request<Incoming>) -> Answer) -> Self {
+    pub(crate) fn start(streams: u32, answer: fn(Request<Incoming>) -> Answer) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -78,7 +78,7 @@ impl Backend {
         }
     }
 
-    fn yaml(&self) -> String {
+    pub(crate) fn yaml(&self) -> String {
         format!(
             "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: Backend\nmetadata: {{name: app}}\n\
              spec: {{appProtocols: [gateway.envoyproxy.io/h2c], endpoints: [{{ip: {{address: 127.0.0.1, port: {}}}}}]}}\n",
@@ -185,7 +185,7 @@ fn heads_are_those_of_http2() {
 }
 
 /// Sends back what comes, and a trailer.
-fn echo(request: Request<Incoming>) -> Answer {
+pub(crate) fn echo(request: Request<Incoming>) -> Answer {
     let name = http::HeaderName::from_static("grpc-status");
     let trailers = http::HeaderMap::from_iter([(name, http::HeaderValue::from_static("0"))]);
     let body = request

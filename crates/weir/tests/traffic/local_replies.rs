@@ -10,18 +10,18 @@ const BEFORE_HEADERS: &str =
     "upstream connect error or disconnect/reset before headers. reset reason: ";
 
 /// A gateway in trouble, and what a request gets from it.
-struct Trouble {
-    name: &'static str,
-    gateway: Gateway,
-    _backend: Option<Backend>,
-    status: u16,
-    body: String,
+pub(crate) struct Trouble {
+    pub(crate) name: &'static str,
+    pub(crate) gateway: Gateway,
+    pub(crate) _backend: Option<Backend>,
+    pub(crate) status: u16,
+    pub(crate) body: String,
     /// `response_flags` and `response_code_details` of the log.
-    logged: (&'static str, String),
+    pub(crate) logged: (&'static str, String),
 }
 
 /// Gateways in trouble of each kind: a backend and settings, then status, body, flags and details.
-fn troubles(gate: &Gate) -> Vec<Trouble> {
+pub(crate) fn troubles(gate: &Gate) -> Vec<Trouble> {
     let closed = Backend::named("closed");
     closed.kill();
     let sends = |bytes: &'static [u8]| {
@@ -169,7 +169,7 @@ fn each_trouble_has_its_status_and_text() {
 }
 
 /// The statuses that section 1.5 maps to, for a gRPC request.
-fn grpc_status(status: u16) -> &'static str {
+pub(crate) fn grpc_status(status: u16) -> &'static str {
     match status {
         404 => "12",
         429 | 502..=504 => "14",

@@ -12,10 +12,12 @@ mod attachment;
 mod backend;
 mod client;
 mod fault_injection;
+mod frames;
 mod framing;
 mod gateway;
 
 mod circuit_breaker;
+mod grpc;
 mod headers;
 mod http2;
 mod http2_upstream;
