@@ -18,6 +18,7 @@ mod gateway;
 
 mod circuit_breaker;
 mod grpc;
+mod h2spec;
 mod headers;
 mod http2;
 mod http2_upstream;
