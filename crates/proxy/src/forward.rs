@@ -60,6 +60,7 @@ pub(crate) async fn forward(
         }
         http_upgrade::announce(&mut head.headers, protocol.clone());
     }
+    headers::plain_length(&mut head.headers);
     if !exchange.bodiless {
         if body.size_hint().exact().is_none() {
             let chunked = HeaderValue::from_static("chunked");

@@ -205,6 +205,21 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Writes the length of a body, once it is known to be one, in the one way that nobody reads differently.
+pub(crate) fn plain_length(headers: &mut HeaderMap) {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let (Some(length), more) = (lengths.next(), lengths.next()) else {
+        return;
+    };
+    let text = length.as_bytes();
+    if more.is_some() || text.len() > 1 && text[0] == b'0' {
+        let digits = text.iter().position(|digit| *digit != b'0');
+        let digits = &text[digits.unwrap_or(text.len() - 1)..];
+        let plain = HeaderValue::from_bytes(digits).expect("a part of a value is one");
+        headers.insert(CONTENT_LENGTH, plain);
+    }
+}
+
 /// Removes from a response what means the connection to the endpoint only.
 pub(crate) fn prepare_response(headers: &mut HeaderMap) {
     // Of two framings the coding counts, which is undone here: its length would be a lie.

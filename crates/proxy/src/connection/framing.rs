@@ -1,5 +1,6 @@
-//! Where heads begin and end in what a client sends, followed beside hyper for one reason: of a request that has both
-//! a length and a transfer coding, hyper drops the length without a trace, and such a request is to be refused.
+//! Where heads begin and end in what a client sends, followed beside hyper for two reasons: of a request that has both
+//! a length and a transfer coding, hyper drops the length without a trace; and in trailers it reads on where a bare line
+//! feed ends a line to others. Such requests are to be refused.
 //!
 //! Nothing is decided here about what hyper refuses by itself, since the connection ends with it.
 
@@ -19,8 +20,17 @@ pub(super) struct Framing {
     head: Head,
     /// Heads that have ended.
     heads: u64,
-    /// The first request that can be read in two ways, counted from 1. Nothing behind it is looked at.
-    ambiguous: Option<u64>,
+    /// What is wrong. Nothing behind it is looked at.
+    wrong: Option<Wrong>,
+}
+
+/// What is wrong with the requests of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// The framing of this request, counted from 1, can be read in two ways.
+    Framing(u64),
+    /// Nobody knows where a body ends.
+    End,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,8 +61,8 @@ struct Head {
 }
 
 impl Framing {
-    /// Takes the next bytes; says which request is the first that can be read in two ways, once there is one.
-    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> Option<u64> {
+    /// Takes the next bytes; says what is wrong, once something is.
+    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> Option<Wrong> {
         while !bytes.is_empty() {
             match self.at {
                 At::Body(left) => bytes = self.skip(bytes, left, At::Body, At::Head),
@@ -61,7 +71,7 @@ impl Framing {
                 At::Beyond => break,
             }
         }
-        self.ambiguous
+        self.wrong
     }
 
     fn skip<'a>(
@@ -104,7 +114,7 @@ impl Framing {
             At::Head if self.head.begun => self.head_ended(),
             At::Size => self.at = chunk(line).unwrap_or(At::Beyond),
             // To hyper, a bare line feed does not end a trailer: who reads it so sees another request next.
-            At::Trailers if !returned => self.refuse(self.heads + 1),
+            At::Trailers if !returned => self.refuse(Wrong::End),
             At::Trailers if line.is_empty() => self.at = At::Head,
             At::Head | At::Trailers | At::Body(_) | At::Chunk(_) | At::Beyond => {}
         }
@@ -133,16 +143,16 @@ impl Framing {
         } = std::mem::take(&mut self.head);
         self.heads += 1;
         match (length, coded) {
-            _ if unclear => self.refuse(self.heads),
-            (Some(_), true) => self.refuse(self.heads),
+            _ if unclear => self.refuse(Wrong::Framing(self.heads)),
+            (Some(_), true) => self.refuse(Wrong::Framing(self.heads)),
             (None, true) => self.at = At::Size,
             (None | Some(0), false) => {}
             (Some(length), false) => self.at = At::Body(length),
         }
     }
 
-    fn refuse(&mut self, request: u64) {
-        self.ambiguous = Some(request);
+    fn refuse(&mut self, wrong: Wrong) {
+        self.wrong = Some(wrong);
         self.at = At::Beyond;
     }
 }
@@ -184,7 +194,7 @@ mod tests {
         "POST / HTTP/1.1\r\ncontent-length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
 
     /// The verdict, the same however the bytes are cut.
-    fn verdict(input: &str) -> Option<u64> {
+    fn verdict(input: &str) -> Option<Wrong> {
         let whole = Framing::default().follow(input.as_bytes());
         for size in 1..=input.len().min(40) {
             let mut framing = Framing::default();
@@ -245,10 +255,15 @@ mod tests {
                 format!(
                     "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: a\n\r\n{get}"
                 ),
-                Some(2),
+                Some(0),
             ),
         ];
         for (input, expected) in cases {
+            // No request has the number 0: here it is one without an end.
+            let expected = expected.map(|request| match request {
+                0 => Wrong::End,
+                request => Wrong::Framing(request),
+            });
             assert_eq!(verdict(&input), expected, "{input:?}");
         }
     }

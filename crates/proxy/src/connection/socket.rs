@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::framing::Framing;
+use super::framing::{Framing, Wrong};
 use super::{HEAD, IDLE, Phase};
 
 /// What a client that speaks HTTP/2 begins with (RFC 9113, section 3.4).
@@ -83,8 +83,10 @@ impl AsyncRead for Noticed {
             if phase.read().state() == IDLE {
                 phase.enter(HEAD);
             }
-            if let Some(request) = framing.follow(new) {
-                phase.ambiguous.store(request, Ordering::Relaxed);
+            match framing.follow(new) {
+                None => {}
+                Some(Wrong::Framing(request)) => phase.ambiguous.store(request, Ordering::Relaxed),
+                Some(Wrong::End) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             }
         }
         Poll::Ready(Ok(()))

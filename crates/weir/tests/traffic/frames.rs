@@ -94,13 +94,14 @@ fn huffman_digits(bytes: &[u8]) -> String {
 }
 
 /// Fields as a header block.
-pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn block<T: AsRef<[u8]>>(fields: &[(T, T)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0); // a literal that is not indexed
         for text in [name, value] {
+            let text = text.as_ref();
             integer(&mut block, 7, text.len());
-            block.extend_from_slice(text.as_bytes());
+            block.extend_from_slice(text);
         }
     }
     block

@@ -17,9 +17,8 @@ use tokio::time::timeout;
 
 use crate::backend::{Backend, Gate, Step, reply, response};
 use crate::client::{PATIENCE, wait_until};
+use crate::frames::PREFACE;
 use crate::gateway::{EDGE, Gateway, policy, route, route_all, to};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection, driven by the runtime.
 pub(crate) struct Client {
@@ -86,6 +85,15 @@ impl Client {
         let trailers = body.trailers().cloned();
         let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
         (status, text, trailers)
+    }
+
+    /// The status and the body, or none where they do not come whole.
+    pub(crate) fn try_whole(&self, sent: Sent) -> Option<(u16, String)> {
+        let response = self.response(sent).ok()?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect();
+        let body = self.runtime.block_on(timeout_of(body)).ok()?.to_bytes();
+        Some((status, String::from_utf8_lossy(&body).into_owned()))
     }
 
     fn get(&self, target: &str) -> (u16, String) {

@@ -180,54 +180,6 @@ fn only_what_the_list_names_is_passed_on() {
 }
 
 #[test]
-fn an_offer_of_http2_is_neither_taken_up_nor_passed_on() {
-    let backend = Backend::named("app");
-    let gateway = Gateway::start(&[EDGE, &backend.yaml("app"), &route_all("app")]);
-    for offer in [
-        "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n",
-        "connection: upgrade\r\nupgrade: H2C\r\n",
-        "upgrade: websocket\r\n",
-    ] {
-        let mut client = Client::connect(gateway.address());
-        client.send(
-            format!("GET / HTTP/1.1\r\nhost: h\r\n{offer}http2-settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n")
-                .as_bytes(),
-        );
-        assert_eq!(client.receive().brief(), (200, "app".to_owned()));
-        let seen = backend.last();
-        for name in ["connection", "upgrade", "http2-settings"] {
-            assert_eq!(seen.header(name), None, "{offer}");
-        }
-        assert_eq!(client.get("h", "/").status, 200, "the connection goes on");
-    }
-    let mut old = Client::connect(gateway.address());
-    old.send(b"GET / HTTP/1.0\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
-    assert_eq!(old.receive().status, 200);
-    assert_eq!(backend.last().header("upgrade"), None);
-}
-
-#[test]
-fn an_upgrade_with_a_body_is_refused() {
-    let backend = Backend::named("app");
-    let gateway = Gateway::start(&[EDGE, &backend.yaml("app"), &route_all("app")]);
-    for body in [
-        "content-length: 5\r\n\r\nhello",
-        "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-    ] {
-        let mut client = Client::connect(gateway.address());
-        client.send(
-            format!(
-                "POST / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n{body}"
-            )
-            .as_bytes(),
-        );
-        assert_eq!(client.receive().status, 400, "{body:?}");
-        assert!(client.is_closed());
-    }
-    assert_eq!(backend.count(), 0);
-}
-
-#[test]
 fn a_switch_to_something_else_is_an_error() {
     for answer in [
         "upgrade: other\r\nconnection: upgrade\r\n",

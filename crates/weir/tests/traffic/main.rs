@@ -37,6 +37,7 @@ mod routing;
 mod routing_type;
 mod seed;
 mod selectors;
+mod smuggling;
 mod streaming;
 mod timeout;
 mod tunnel;

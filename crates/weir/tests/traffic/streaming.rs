@@ -258,18 +258,6 @@ fn an_old_client_gets_a_chunked_response_without_chunks() {
 }
 
 #[test]
-fn a_switch_of_protocols_that_nobody_asked_for_is_an_error() {
-    let backend = Backend::start(|_| {
-        vec![Step::Send(
-            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: other\r\nconnection: upgrade\r\n\r\n"
-                .to_vec(),
-        )]
-    });
-    let gateway = Gateway::start(&[EDGE, &backend.yaml("app"), &route_all("app")]);
-    assert_eq!(get(gateway.address(), "any.example", "/").status, 502);
-}
-
-#[test]
 fn a_head_from_a_backend_has_a_bound() {
     let app = by_hand(|mut stream| {
         let _ = read_until(&mut stream, b"\r\n\r\n");
