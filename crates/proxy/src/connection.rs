@@ -4,6 +4,7 @@
 //! hyper's server is seen only here. It answers heads that it cannot read by itself (400, 414, 431, no body); those
 //! are counted and logged when it gives up the connection.
 
+mod frames;
 mod framing;
 mod http2;
 mod socket;
@@ -145,8 +146,9 @@ pub(crate) async fn serve(
             }
             Event::Ended(Err(error)) if error.is_parse_version_h2() => {
                 let http1::Parts { io, read_buf, .. } = served.into_parts();
-                let io = io.into_inner().unwatched(&read_buf);
-                return http2::serve(worker, io, connection, drain.clone()).await;
+                let noted = Rc::default();
+                let io = io.into_inner().with_http2(&read_buf, Rc::clone(&noted));
+                return http2::serve(worker, (io, noted), connection, drain.clone()).await;
             }
             Event::Ended(Err(error)) => return ended(&worker, &connection, &error),
             Event::Drain => {

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::frames::Noted;
 use super::socket::Noticed;
 use super::timed::{Timed, Watcher};
 use super::{Connection, ended};
@@ -41,12 +42,12 @@ const IDLE_AFTER_GOAWAY: Duration = Duration::from_secs(5);
 /// Serves a connection until it ends. When `drain` is cancelled, no further requests are taken.
 pub(super) async fn serve(
     worker: Rc<Worker>,
-    io: Noticed,
+    (io, noted): (Noticed, Rc<Noted>),
     connection: Arc<Connection>,
     drain: CancellationToken,
 ) {
     let limits = &worker.shared.limits;
-    let idle_timeout = limits.idle_timeout;
+    let (head_timeout, idle_timeout) = (limits.head_timeout, limits.idle_timeout);
     let streams = Rc::new(Streams {
         next: RefCell::default(),
         active: Cell::new(0),
@@ -85,6 +86,11 @@ pub(super) async fn serve(
             if let Poll::Ready(result) = served.as_mut().poll(cx) {
                 return Poll::Ready(Event::Ended(result));
             }
+            if let Some(since) = noted.unfinished.get()
+                && since + head_timeout < alarm.deadline()
+            {
+                alarm.as_mut().reset(since + head_timeout);
+            }
             if last_call.is_none() && draining.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Event::Drain);
             }
@@ -93,7 +99,12 @@ pub(super) async fn serve(
         .await;
         match event {
             Event::Ended(Ok(())) => return,
-            Event::Ended(Err(error)) => return ended(&worker, &connection, &error),
+            Event::Ended(Err(error)) => {
+                if noted.flooded.get() {
+                    worker.shared.downstream.cx_protocol_error.count();
+                }
+                return ended(&worker, &connection, &error);
+            }
             Event::Drain => {
                 served.as_mut().graceful_shutdown();
                 last_call = Some(idle_timeout.min(IDLE_AFTER_GOAWAY));
@@ -101,6 +112,11 @@ pub(super) async fn serve(
             }
             Event::Alarm => {
                 let now = Instant::now();
+                let unfinished = noted.unfinished.get();
+                if unfinished.is_some_and(|since| since + head_timeout <= now) {
+                    worker.shared.downstream.cx_head_timeout.count();
+                    return;
+                }
                 let idle = streams.active.get() == 0;
                 let due = streams.changed.get() + last_call.unwrap_or(idle_timeout);
                 if idle && due <= now {

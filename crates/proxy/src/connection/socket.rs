@@ -1,8 +1,9 @@
 //! The socket of a client's connection, with what has to be noticed of its bytes before hyper has them: when a request
-//! begins, framing that can be read in two ways, and the preface of HTTP/2.
+//! begins, framing that can be read in two ways, the preface of HTTP/2, and frames that are unfinished or bring nothing.
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
@@ -11,11 +12,9 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::frames::{Frames, Noted, PREFACE};
 use super::framing::{Framing, Wrong};
 use super::{HEAD, IDLE, Phase};
-
-/// What a client that speaks HTTP/2 begins with (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A socket whose bytes are looked at on the way.
 pub(super) struct Noticed {
@@ -28,7 +27,9 @@ enum Watch {
     Begun { come: usize, phase: Arc<Phase> },
     /// Requests in HTTP/1.
     Requests { phase: Arc<Phase>, framing: Framing },
-    /// Nothing that is watched here: HTTP/2, or a tunnel. What has been read of it is read again.
+    /// HTTP/2. What has been read of it is read again.
+    Frames { again: Bytes, frames: Frames },
+    /// A tunnel, likewise.
     Nothing { again: Bytes },
 }
 
@@ -39,7 +40,17 @@ impl Noticed {
         Self { stream, watch }
     }
 
-    /// The same connection once it is known to speak something else: `read` is what has come of that.
+    /// The same connection once it is known to speak HTTP/2, from its beginning: `read` is what has come.
+    pub(super) fn with_http2(self, read: &Bytes, noted: Rc<Noted>) -> Self {
+        let Self { stream, watch: _ } = self;
+        let (again, frames) = (read.clone(), Frames::new(noted));
+        Self {
+            stream,
+            watch: Watch::Frames { again, frames },
+        }
+    }
+
+    /// The same connection once it has switched protocols: `read` is what has come of the other.
     pub(super) fn unwatched(self, read: &Bytes) -> Self {
         let Self { stream, watch: _ } = self;
         let again = read.clone();
@@ -68,26 +79,34 @@ impl AsyncRead for Noticed {
                 let (phase, framing) = (Arc::clone(phase), Framing::default());
                 *watch = Watch::Requests { phase, framing };
             }
-            Watch::Nothing { again } if !again.is_empty() => {
+            Watch::Nothing { again } | Watch::Frames { again, frames: _ } if !again.is_empty() => {
                 let some = again.len().min(buf.remaining());
                 buf.put_slice(&again.split_to(some));
             }
-            Watch::Requests { .. } | Watch::Nothing { .. } => {
+            Watch::Requests { .. } | Watch::Frames { .. } | Watch::Nothing { .. } => {
                 ready!(Pin::new(stream).poll_read(cx, buf))?;
             }
         }
         let new = &buf.filled()[before..];
-        if let Watch::Requests { phase, framing } = watch
-            && !new.is_empty()
-        {
-            if phase.read().state() == IDLE {
-                phase.enter(HEAD);
+        match watch {
+            Watch::Requests { phase, framing } if !new.is_empty() => {
+                if phase.read().state() == IDLE {
+                    phase.enter(HEAD);
+                }
+                match framing.follow(new) {
+                    None => {}
+                    Some(Wrong::Framing(request)) => {
+                        phase.ambiguous.store(request, Ordering::Relaxed);
+                    }
+                    Some(Wrong::End) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                }
             }
-            match framing.follow(new) {
-                None => {}
-                Some(Wrong::Framing(request)) => phase.ambiguous.store(request, Ordering::Relaxed),
-                Some(Wrong::End) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+            Watch::Frames { again: _, frames } => {
+                if !frames.follow(new) {
+                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                }
             }
+            Watch::Requests { .. } | Watch::Begun { .. } | Watch::Nothing { .. } => {}
         }
         Poll::Ready(Ok(()))
     }

@@ -13,10 +13,7 @@ pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
-pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
-pub(crate) const WINDOW_UPDATE: u8 = 8;
-pub(crate) const CONTINUATION: u8 = 9;
 
 /// Also the ACK of SETTINGS and PING.
 pub(crate) const END_STREAM: u8 = 1;
@@ -38,10 +35,6 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    pub(crate) fn ends_stream(&self) -> bool {
-        matches!(self.kind, DATA | HEADERS) && self.flags & END_STREAM != 0
-    }
-
     /// The error code of RST_STREAM, or of GOAWAY.
     pub(crate) fn code(&self) -> u32 {
         let code = &self.payload[if self.kind == GOAWAY { 4 } else { 0 }..];
