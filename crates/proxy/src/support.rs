@@ -15,7 +15,7 @@ pub fn support(feature: Feature) -> Support {
             "rateLimit.global.rules.limit.fromMetadata rateLimit.global.rules.cost.request.metadata \
              rateLimit.global.rules.cost.response.metadata",
         ),
-        Feature::HttpUpgrade => Support::Partial("httpUpgrade.type=CONNECT"),
+        Feature::HttpUpgrade => Support::Partial("httpUpgrade.type=CONNECT httpUpgrade.connect"),
         Feature::Retry => Support::Partial("retry.numAttemptsPerPriority"),
         Feature::LoadBalancer => Support::Partial(
             "loadBalancer.type=ConsistentHash loadBalancer.type=BackendUtilization \

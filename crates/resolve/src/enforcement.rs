@@ -96,7 +96,13 @@ pub(crate) fn unenforced(spec: &Value, support: fn(Feature) -> Support) -> Vec<F
 fn walk(value: &Value, plain: &str, at: &FieldPath, missing: &[&str], paths: &mut Vec<FieldPath>) {
     let is_missing = missing.iter().any(|entry| match entry.split_once('=') {
         None => *entry == plain,
-        Some((path, word)) => path == plain && value.as_str() == Some(word),
+        // Where the case of letters means something, admission has seen to it.
+        Some((path, word)) => {
+            path == plain
+                && value
+                    .as_str()
+                    .is_some_and(|it| it.eq_ignore_ascii_case(word))
+        }
     });
     if value.is_null() {
         return;
@@ -223,6 +229,10 @@ mod tests {
             (
                 json!({"loadBalancer": {"type": "RoundRobin", "slowStart": null}}),
                 vec![],
+            ),
+            (
+                json!({"loadBalancer": {"type": "random"}}),
+                vec!["spec.loadBalancer.type"],
             ),
             (
                 json!({"loadBalancer": {"type": "Random", "slowStart": {"window": "1s"}}}),
