@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::exchange::Exchange;
+use crate::features::circuit_breaker::Permit;
 use crate::features::timeout::Expired;
 use crate::flags::Flag;
 use crate::rejection::DOWNSTREAM_GONE;
@@ -23,14 +24,15 @@ const BUFFER: usize = 8 * 1024;
 /// An endpoint's end of a tunnel, and what is held until it ends.
 pub(crate) struct Endpoint {
     connection: TokioIo<Upgraded>,
-    _held: Box<dyn Send>,
+    _counted: (Permit, Permit),
 }
 
 impl Endpoint {
-    pub(crate) fn new(connection: Upgraded, held: impl Send + 'static) -> Self {
+    /// `counted`: its places among the requests in progress, at the cluster and at the endpoint.
+    pub(crate) fn new(connection: Upgraded, counted: (Permit, Permit)) -> Self {
         Self {
             connection: TokioIo::new(connection),
-            _held: Box::new(held),
+            _counted: counted,
         }
     }
 }
@@ -105,6 +107,8 @@ struct Flow {
     /// How much of it has come, and how much of that has been sent on.
     come: usize,
     sent: usize,
+    /// Whether the sink may keep some of that to itself.
+    unflushed: bool,
     stage: Stage,
 }
 
@@ -133,12 +137,21 @@ impl Flow {
                     Ok(0) | Err(_) => return Poll::Ready(Err(Broken::Sink)),
                     Ok(written) => self.sent += written,
                 }
+                self.unflushed = true;
             }
             match self.stage {
-                Stage::Moving => match ready!(self.poll_fill(source, cx)) {
-                    Ok(0) => self.stage = Stage::Ending,
-                    Ok(come) => moved(come),
-                    Err(_) => return Poll::Ready(Err(Broken::Source)),
+                Stage::Moving => match self.poll_fill(source, cx) {
+                    Poll::Ready(Ok(0)) => self.stage = Stage::Ending,
+                    Poll::Ready(Ok(come)) => moved(come),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Source)),
+                    Poll::Pending if self.unflushed => {
+                        match ready!(Pin::new(&mut *sink).poll_flush(cx)) {
+                            Ok(()) => self.unflushed = false,
+                            Err(_) => return Poll::Ready(Err(Broken::Sink)),
+                        }
+                        return Poll::Pending;
+                    }
+                    Poll::Pending => return Poll::Pending,
                 },
                 Stage::Ending => match ready!(Pin::new(&mut *sink).poll_shutdown(cx)) {
                     Ok(()) => self.stage = Stage::Ended,
