@@ -34,7 +34,7 @@ const CONTINUATION: u8 = 9;
 /// What the process may grow by during a flood, the test's own side of it included.
 const MEMORY: usize = 24 << 20;
 /// How long an exchange may take.
-const DURATION: Duration = Duration::from_secs(3);
+const DURATION: Duration = Duration::from_secs(4);
 /// Time of the processor that the worker may spend on a flood, at a build without optimisations.
 const WORK: Duration = Duration::from_secs(6);
 /// Frames, heads or rounds of a flood that is stopped by the gateway. All of them would be let through otherwise.
@@ -79,9 +79,9 @@ fn floods_are_bounded_and_others_are_served() {
     );
     let duration = DURATION.as_secs();
     let slow =
-        format!("timeout: {{http: {{streamIdleTimeout: 1s, maxStreamDuration: {duration}s}}}}");
+        format!("timeout: {{http: {{streamIdleTimeout: 2s, maxStreamDuration: {duration}s}}}}");
     let gateway = Gateway::setup()
-        .limits(|it| it.head_timeout = Duration::from_millis(500))
+        .limits(|it| it.head_timeout = Duration::from_secs(1))
         .start(&[
             EDGE,
             &backend.yaml("app"),

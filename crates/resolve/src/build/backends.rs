@@ -255,8 +255,7 @@ pub(crate) struct NotAccepted {
 
 /// The fields of a Backend, and the values of fields, for which [`check`] does not accept it although they are valid; in
 /// the form of [`weir_plan::Support::Partial`], below its spec.
-pub(crate) const UNSERVED: &str = "type=DynamicResolver appProtocols=gateway.envoyproxy.io/ws \
-     appProtocols=gateway.envoyproxy.io/wss tls";
+pub(crate) const UNSERVED: &str = "type=DynamicResolver appProtocols=gateway.envoyproxy.io/wss tls";
 
 /// What the addresses of a Backend are and what it speaks, or why it is not accepted.
 pub(crate) fn check(

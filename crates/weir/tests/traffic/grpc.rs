@@ -236,7 +236,7 @@ fn what_breaks_off_behind_its_head_is_reset() {
         let idle = policy(
             "p",
             "HTTPRoute app",
-            "timeout: {http: {streamIdleTimeout: 200ms}}",
+            "timeout: {http: {streamIdleTimeout: 1s}}",
         );
         let gateway =
             Gateway::setup()

@@ -215,7 +215,7 @@ fn a_request_timeout_counts_until_the_switch() {
             }
         })
     };
-    let limit = settings("timeout: {http: {requestTimeout: 300ms}}");
+    let limit = settings("timeout: {http: {requestTimeout: 1s}}");
     let gateway = Gateway::start(&[EDGE, &app, &route_all("app"), &limit]);
     let mut client = Client::connect(gateway.address());
     client.send(&ask("websocket"));
@@ -225,7 +225,7 @@ fn a_request_timeout_counts_until_the_switch() {
     gate.open();
     let begun = Instant::now();
     let mut client = switched(&gateway);
-    while begun.elapsed() < Duration::from_millis(400) {
+    while begun.elapsed() < Duration::from_millis(1_300) {
         says(&mut client, "x");
     }
 }

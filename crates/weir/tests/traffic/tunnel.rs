@@ -104,14 +104,14 @@ fn a_tunnel_has_the_limits_of_an_exchange() {
         ("maxStreamDuration", "-", "max_duration_timeout"),
     ];
     for (setting, flags, details) in cases {
-        let limit = settings(&format!("timeout: {{http: {{{setting}: 300ms}}}}"));
+        let limit = settings(&format!("timeout: {{http: {{{setting}: 1s}}}}"));
         let gateway = Gateway::setup()
             .log()
             .start(&[EDGE, &echo(), &route_all("app"), &limit]);
         let mut client = switched(&gateway);
         let begun = Instant::now();
         if setting == "streamIdleTimeout" {
-            while begun.elapsed() < Duration::from_millis(400) {
+            while begun.elapsed() < Duration::from_millis(1_300) {
                 says(&mut client, "x");
             }
         }
