@@ -12,6 +12,7 @@
 pub mod cluster;
 pub mod feature;
 pub mod features;
+pub mod filter;
 pub mod l4;
 pub mod matching;
 pub mod name;
@@ -22,6 +23,7 @@ pub mod units;
 
 pub use cluster::{Cluster, Endpoint, EndpointAddress, EndpointMap, Locality, UpstreamProtocol};
 pub use feature::{Feature, Support};
+pub use filter::{Cors, CorsList, Credential, Mirror, OriginMatch, SecretValue};
 pub use l4::{L4Action, L4Listener, L4Route, Transport};
 pub use matching::{HeaderMatch, HostMatch, PathMatch, QueryMatch, RouteMatch, ValueMatch};
 pub use name::{

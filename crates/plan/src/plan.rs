@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::cluster::Cluster;
 use crate::features::rate_limit::HeaderNameText;
 use crate::features::response_override::ReplacedBody;
+use crate::filter::{Cors, Credential, Mirror};
 use crate::l4::L4Listener;
 use crate::matching::{HostMatch, RouteMatch};
 use crate::name::{ClusterName, ListenerName, Origin, RouteName, RuleName};
@@ -72,6 +73,9 @@ pub struct RouteRule {
     pub request_headers: HeaderChanges,
     /// Changes to response headers, made to responses of the backend and to local replies of this route.
     pub response_headers: HeaderChanges,
+    /// Which pages of other origins may use the answers. None: nothing is said about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Box<Cors>>,
     /// What becomes of the request.
     pub action: RouteAction,
 }
@@ -92,6 +96,12 @@ pub enum RouteAction {
 pub struct Forward {
     /// What is changed in the URL first.
     pub rewrite: Option<Box<UrlRewrite>>,
+    /// A credential for the backend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Box<Credential>>,
+    /// Where copies of the requests go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<Mirror>,
     /// The targets, in the order of the rule's backendRefs; a request takes one of them by weight. Never empty, and
     /// their weights are not all zero (a rule without usable backends is a [`RouteAction::Respond`]).
     ///

@@ -58,6 +58,8 @@ pub(crate) struct Exchange {
     pub(crate) limit_headers: SmallVec<[(HeaderName, HeaderValue); 3]>,
     /// What global limits are charged when the response has ended.
     pub(crate) charges: SmallVec<[Charge; 1]>,
+    /// Where the page comes from that asks, if its rule has a CORS filter that allows it.
+    pub(crate) origin: Option<HeaderValue>,
     pub(crate) limits: TimeLimits,
     alarm: Alarm,
     /// The request's body, where it has one.
@@ -122,6 +124,7 @@ impl Exchange {
             limited_by: None,
             limit_headers: SmallVec::new(),
             charges: SmallVec::new(),
+            origin: None,
             limits: TimeLimits::NONE,
             alarm: Alarm::default(),
             upload: None,

@@ -6,6 +6,7 @@ mod access_log;
 pub mod body;
 mod cluster;
 mod connection;
+mod cors;
 mod exchange;
 mod features;
 mod flags;

@@ -14,6 +14,7 @@ use weir_plan::{DirectResponse, Redirect, RouteAction, RoutePolicy, RouteRule};
 
 use crate::body::Body;
 use crate::connection::Connection;
+use crate::cors;
 use crate::exchange::Exchange;
 use crate::features::rate_limit::{Limited, Verdict};
 use crate::features::timeout::TimeLimits;
@@ -84,6 +85,7 @@ async fn answer(
         request_headers,
         // Made when the answer is finished, whatever it is.
         response_headers: _,
+        cors,
         action,
     } = &*entry.route.rule;
     let RoutePolicy {
@@ -101,9 +103,17 @@ async fn answer(
         telemetry: _,
     } = &**policy;
     exchange.limits = TimeLimits::new(timeout, exchange.started);
+    if let Some(cors) = cors {
+        exchange.origin = cors::allowed_origin(cors, &head.headers);
+    }
     exchange.upgrade = http_upgrade::admit(upgrades, upgrade, exchange.bodiless)?;
     if let Some(faults) = fault_injection {
         fault_injection::apply(faults, worker, exchange).await?;
+    }
+    if let Some(cors) = cors
+        && cors::preflight(&head.method, &head.headers).is_some()
+    {
+        return Err(cors::answer(cors, exchange.origin.is_some(), &head.headers));
     }
     check_limits(worker, exchange, &entry, &head)?;
     match action {
@@ -126,7 +136,11 @@ fn finish(
         rejection.into_response(exchange.request.grpc, exchange.is_incomplete())
     });
     if let Some(entry) = &exchange.entry {
-        headers::change(response.headers_mut(), &entry.route.rule.response_headers);
+        let rule = &entry.route.rule;
+        if let Some(cors) = &rule.cors {
+            cors::annotate(cors, exchange.origin.take(), response.headers_mut());
+        }
+        headers::change(response.headers_mut(), &rule.response_headers);
     }
     for (name, value) in exchange.limit_headers.drain(..) {
         response.headers_mut().append(name, value);

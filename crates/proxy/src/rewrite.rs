@@ -30,6 +30,8 @@ impl Expressions {
     pub(crate) fn of(action: &RouteAction, patterns: &mut Patterns) -> Option<Box<Self>> {
         let RouteAction::Forward(Forward {
             rewrite: Some(rewrite),
+            credential: _,
+            mirrors: _,
             targets: _,
         }) = action
         else {

@@ -206,7 +206,7 @@ impl<S> ListenerTable<S> {
                             Some(entry) if Arc::ptr_eq(&entry.route, route) => Arc::clone(entry),
                             _ => Arc::new(Entry {
                                 route: Arc::clone(route),
-                                matcher: Matcher::new(&route.matches, patterns),
+                                matcher: Matcher::new(route, patterns),
                                 state: state(listener, route, known, patterns),
                             }),
                         }

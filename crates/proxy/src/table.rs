@@ -178,6 +178,8 @@ fn targets(route: &Route) -> &[WeightedTarget] {
     match &route.rule.action {
         RouteAction::Forward(Forward {
             rewrite: _,
+            credential: _,
+            mirrors: _,
             targets,
         }) => targets,
         RouteAction::Redirect(_) | RouteAction::Respond(_) => &[],

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Method};
 use regex::bytes::Regex;
-use weir_plan::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, ValueMatch};
+use weir_plan::{HeaderMatch, PathMatch, QueryMatch, Route, RouteMatch, ValueMatch};
 
 use super::Wanted;
+use crate::cors;
 use crate::pattern::Patterns;
 
 /// What a request must fulfil besides having the right path, compiled.
@@ -19,6 +20,8 @@ pub(super) enum Matcher {
     All {
         path: Option<Arc<Regex>>,
         method: Option<Method>,
+        /// Whether a preflight request about the method fits as well: it has another.
+        preflight: bool,
         headers: Box<[(HeaderName, Value)]>,
         query: Box<[(Arc<str>, Value)]>,
     },
@@ -31,11 +34,12 @@ pub(super) enum Value {
 }
 
 impl Matcher {
-    pub(super) fn new(matches: &RouteMatch, patterns: &mut Patterns) -> Self {
-        Self::compile(matches, patterns).unwrap_or(Self::Never)
+    pub(super) fn new(route: &Route, patterns: &mut Patterns) -> Self {
+        let preflight = route.rule.cors.is_some();
+        Self::compile(&route.matches, preflight, patterns).unwrap_or(Self::Never)
     }
 
-    fn compile(matches: &RouteMatch, patterns: &mut Patterns) -> Option<Self> {
+    fn compile(matches: &RouteMatch, preflight: bool, patterns: &mut Patterns) -> Option<Self> {
         let RouteMatch {
             path,
             method,
@@ -59,6 +63,7 @@ impl Matcher {
         Some(Self::All {
             path,
             method: method.clone(),
+            preflight,
             headers,
             query,
         })
@@ -71,19 +76,22 @@ impl Matcher {
             Self::All {
                 path,
                 method,
+                preflight,
                 headers,
                 query,
             } => {
-                method.as_ref().is_none_or(|it| it == wanted.method)
-                    && headers.iter().all(|(name, value)| {
-                        header(wanted.headers, name).is_some_and(|it| value.fits(&it))
-                    })
-                    && query.iter().all(|(name, value)| {
-                        parameter(wanted.query, name).is_some_and(|it| value.fits(it.as_bytes()))
-                    })
-                    && path
-                        .as_ref()
-                        .is_none_or(|it| it.is_match(wanted.path.as_bytes()))
+                method.as_ref().is_none_or(|it| {
+                    it == wanted.method
+                        || *preflight
+                            && cors::preflight(wanted.method, wanted.headers)
+                                .is_some_and(|asked| asked == it.as_str())
+                }) && headers.iter().all(|(name, value)| {
+                    header(wanted.headers, name).is_some_and(|it| value.fits(&it))
+                }) && query.iter().all(|(name, value)| {
+                    parameter(wanted.query, name).is_some_and(|it| value.fits(it.as_bytes()))
+                }) && path
+                    .as_ref()
+                    .is_none_or(|it| it.is_match(wanted.path.as_bytes()))
             }
         }
     }

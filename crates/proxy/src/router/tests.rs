@@ -263,6 +263,7 @@ fn listener(name: &str, port: u16, host: &str, hosts: Vec<(&str, Vec<RouteMatch>
         policy: Arc::new(RoutePolicy::DEFAULT),
         request_headers: HeaderChanges::default(),
         response_headers: HeaderChanges::default(),
+        cors: None,
         action: RouteAction::Respond(DirectResponse {
             status: 200,
             reason: "test".into(),

@@ -92,8 +92,11 @@ fn plan(ports: &[u16], circuit_breaker: CircuitBreaker) -> Arc<Plan> {
         policy: Arc::new(RoutePolicy::DEFAULT),
         request_headers: HeaderChanges::default(),
         response_headers: HeaderChanges::default(),
+        cors: None,
         action: RouteAction::Forward(Forward {
             rewrite: None,
+            credential: None,
+            mirrors: Vec::new(),
             targets: vec![WeightedTarget {
                 weight: 1,
                 target: SplitTarget::Cluster(cluster_name.clone()),

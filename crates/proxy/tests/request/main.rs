@@ -58,6 +58,8 @@ fn rule(prefix: &'static str, policy: RoutePolicy) -> Rule {
         policy,
         action: RouteAction::Forward(Forward {
             rewrite: None,
+            credential: None,
+            mirrors: Vec::new(),
             targets: vec![to_cluster(1)],
         }),
         request_headers: HeaderChanges::default(),
@@ -236,6 +238,7 @@ fn plan(rules: &[Rule], policy: ClusterPolicy) -> Arc<Plan> {
                 policy: Arc::new(policy),
                 request_headers,
                 response_headers,
+                cors: None,
                 action,
             }),
         })

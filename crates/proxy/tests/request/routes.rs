@@ -91,6 +91,8 @@ fn urls_and_headers_are_changed_on_the_way() {
                 "/headers".into(),
             ))),
         })),
+        credential: None,
+        mirrors: Vec::new(),
         targets: vec![target],
     });
     let gateway = Gateway::start(&[changed], &[backend.address]);
@@ -134,6 +136,8 @@ fn shares_go_by_weight_and_invalid_backends_answer_for_theirs() {
     let mut split = rule("/", RoutePolicy::DEFAULT);
     split.action = RouteAction::Forward(Forward {
         rewrite: None,
+        credential: None,
+        mirrors: Vec::new(),
         targets: vec![to_cluster(3), invalid, to_cluster(0)],
     });
     let gateway = Gateway::start(&[split], &[backend.address]);

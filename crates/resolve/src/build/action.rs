@@ -81,6 +81,8 @@ pub(crate) fn of_rule(
     (
         RouteAction::Forward(Forward {
             rewrite: rule.filters.rewrite.clone().map(Box::new),
+            credential: None,
+            mirrors: Vec::new(),
             targets,
         }),
         clusters,

@@ -3,11 +3,12 @@
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use weir_plan::{
-    DirectResponse, ForwardedPath, HeaderChanges, HostRewrite, PathMatch, PathRewrite, Redirect,
-    RouteMatch, UrlRewrite,
+    Cors, DirectResponse, ForwardedPath, HeaderChanges, HostRewrite, PathMatch, PathRewrite,
+    Redirect, RouteMatch, UrlRewrite,
 };
 
 use super::backends::{Referring, Unresolved};
+use super::cors;
 use super::route_filter::{self, RouteFilter};
 use super::rules::Invalid;
 use crate::resources::Resources;
@@ -26,6 +27,8 @@ pub(crate) struct Filters {
     pub(crate) rewrite: Option<UrlRewrite>,
     /// What the gateway answers by itself.
     pub(crate) respond: Option<DirectResponse>,
+    /// Which pages of other origins may use the answers.
+    pub(crate) cors: Option<Cors>,
     /// Whether requests are to be mirrored, which is not done yet.
     pub(crate) mirror: bool,
 }
@@ -108,7 +111,11 @@ pub(crate) fn of_rule(
                 add_rewrite(&mut read.rewrite, self::rewrite(rewrite, matches)?)?;
             }
             Type::RequestMirror => read.mirror = true,
-            Type::Cors => return Err(Invalid::filter("CORS").into()),
+            Type::Cors => {
+                once(again, "CORS")?;
+                let filter = filter.cors.as_ref().ok_or_else(|| empty("cors"))?;
+                read.cors = Some(cors::read(filter)?);
+            }
             Type::ExternalAuth => return Err(Invalid::filter("ExternalAuth").into()),
             Type::ExtensionRef => {
                 let reference = filter.extension_ref.as_ref();

@@ -5,6 +5,7 @@
 
 mod action;
 pub(crate) mod backends;
+mod cors;
 mod filters;
 mod grpc;
 mod l4;

@@ -426,6 +426,7 @@ impl Built {
                         policy: lower::for_rule(applied, own.as_ref()),
                         request_headers: rule.filters.request_headers.clone(),
                         response_headers: rule.filters.response_headers.clone(),
+                        cors: rule.filters.cors.clone().map(Box::new),
                         action,
                     });
                     shared.push((gateway, applied, Arc::clone(&built)));

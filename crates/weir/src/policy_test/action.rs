@@ -85,6 +85,8 @@ fn backends(
     world: &World,
     Forward {
         rewrite: _,
+        credential: _,
+        mirrors: _,
         targets,
     }: &Forward,
 ) -> Vec<String> {

@@ -17,6 +17,7 @@ mod framing;
 mod gateway;
 
 mod circuit_breaker;
+mod cors;
 mod grpc;
 mod h2spec;
 mod headers;

@@ -120,7 +120,7 @@ fn a_rule_that_cannot_be_served_as_written_answers_500_or_is_left_out() {
             "UnsupportedValue",
         ),
         (
-            filter(json!({"type": "CORS", "cors": {}})),
+            filter(json!({"type": "CORS", "cors": {"allowOrigins": ["nowhere"]}})),
             answers,
             "UnsupportedValue",
         ),

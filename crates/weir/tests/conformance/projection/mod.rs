@@ -99,6 +99,7 @@ fn of_rule(rule: &RouteRule, plan: &Plan, endpoints: &EndpointMap) -> Value {
         policy,
         request_headers: _,
         response_headers: _,
+        cors: _,
         action,
     } = rule;
     let forward = match action {
