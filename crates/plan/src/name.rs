@@ -192,16 +192,29 @@ impl ClusterName {
         listener: Option<&str>,
         backend: Option<usize>,
     ) -> Self {
-        let mut name = rule.to_string();
-        if let Some(backend) = backend {
-            name.push_str(&format!("/backend/{backend}"));
-        }
-        name.push_str(&format!("@{gateway}"));
-        if let Some(listener) = listener {
-            name.push('/');
-            name.push_str(listener);
-        }
-        Self(name.into())
+        let backend = backend.map_or_else(String::new, |it| format!("/backend/{it}"));
+        Self::of_part(rule, &backend, gateway, listener)
+    }
+
+    /// `RULE/mirror/N@GATEWAY`: the cluster of the mirror that the rule's filter of this place names. `listener` as
+    /// above.
+    pub fn of_mirror(
+        rule: &RuleName,
+        gateway: &NamespacedName,
+        listener: Option<&str>,
+        filter: usize,
+    ) -> Self {
+        Self::of_part(rule, &format!("/mirror/{filter}"), gateway, listener)
+    }
+
+    fn of_part(
+        rule: &RuleName,
+        part: &str,
+        gateway: &NamespacedName,
+        listener: Option<&str>,
+    ) -> Self {
+        let listener = listener.map_or_else(String::new, |it| format!("/{it}"));
+        Self(format!("{rule}{part}@{gateway}{listener}").into())
     }
 }
 

@@ -3,6 +3,7 @@
 //! The layers (guards, counts, time limits, replay) are parts of one struct rather than wrappers around each other, so
 //! that a body costs no allocation of its own unless something is held by it.
 
+mod copy;
 mod upload;
 
 use std::pin::Pin;
@@ -19,6 +20,7 @@ use crate::features::timeout::Expired;
 use crate::flags::Flag;
 use crate::trailers;
 use crate::tunnel::{self, Tunnel};
+pub(crate) use copy::{Fate, Tap};
 pub(crate) use upload::Upload;
 
 /// A body on its way to a client or to an endpoint.
@@ -40,6 +42,7 @@ enum Source {
     Upload(upload::Attempt),
     /// No body, but what a connection is that has switched protocols.
     Switched(tunnel::Endpoint),
+    Copy(copy::Copy),
 }
 
 /// Why a body broke off.
@@ -54,6 +57,9 @@ pub enum BodyError {
     /// Another attempt took its place.
     #[error("the attempt was given up")]
     GivenUp,
+    /// A mirror did not take a copy fast enough.
+    #[error("the copy was cut off")]
+    CutOff,
     /// A time limit passed.
     #[error("a time limit passed: {0}")]
     Expired(&'static str),
@@ -99,6 +105,12 @@ impl Body {
             (Source::Switched(endpoint), Some(exchange)) => Some(Tunnel { exchange, endpoint }),
             (_, _) => None,
         }
+    }
+
+    /// A copy of a client's body, of this length.
+    pub(crate) fn copy(length: SizeHint) -> (Tap, Self, Fate) {
+        let (tap, copy, fate) = copy::copy(length);
+        (tap, Self::of(Source::Copy(copy)), fate)
     }
 
     const fn of(source: Source) -> Self {
@@ -154,6 +166,7 @@ impl Body {
                 Poll::Ready(polled.map(|frame| frame.map_err(BodyError::Peer)))
             }
             Source::Upload(attempt) => attempt.poll_frame(cx),
+            Source::Copy(copy) => copy.poll_frame(cx),
         }
     }
 
@@ -183,6 +196,7 @@ impl std::fmt::Debug for Body {
             Source::Incoming(_) => "Incoming",
             Source::Upload(_) => "Upload",
             Source::Switched(_) => "Switched",
+            Source::Copy(_) => "Copy",
         };
         f.debug_tuple("Body").field(&kind).finish()
     }
@@ -244,6 +258,7 @@ impl HttpBody for Body {
             Source::Full(_) => false,
             Source::Incoming(incoming) => incoming.is_end_stream(),
             Source::Upload(attempt) => attempt.is_end_stream(),
+            Source::Copy(copy) => copy.is_end_stream(),
         }
     }
 
@@ -253,6 +268,7 @@ impl HttpBody for Body {
             Source::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Incoming(incoming) => incoming.size_hint(),
             Source::Upload(attempt) => attempt.size_hint(),
+            Source::Copy(copy) => copy.size_hint(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Forwarding: a request goes to an endpoint, again where the route's policy says so, until there is an answer.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::{TRANSFER_ENCODING, UPGRADE};
@@ -20,6 +21,7 @@ use crate::features::retry::{self, Outcome};
 use crate::features::timeout::Expired;
 use crate::flags::Flag;
 use crate::headers;
+use crate::mirror;
 use crate::rejection::Rejection;
 use crate::rewrite;
 use crate::table::{Chosen, RouteEntry};
@@ -29,7 +31,7 @@ use crate::worker::Worker;
 
 /// Sends a request to one of a route's targets and returns the answer, its headers as the client is to see them.
 pub(crate) async fn forward(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     exchange: &mut Exchange,
     entry: &RouteEntry,
     (to, retry): (&Forward, Option<&Retry>),
@@ -66,8 +68,12 @@ pub(crate) async fn forward(
             let chunked = HeaderValue::from_static("chunked");
             head.headers.insert(TRANSFER_ENCODING, chunked);
         }
+    }
+    let length = (!exchange.bodiless).then(|| body.size_hint());
+    let taps = mirror::send(worker, entry, to, &head, length.as_ref());
+    if !exchange.bodiless {
         let keep = retry.is_some_and(|it| it.num_retries > 0);
-        exchange.upload = Some(Arc::new(Upload::new(body, keep, Instant::now())));
+        exchange.upload = Some(Arc::new(Upload::new(body, keep, taps, Instant::now())));
     }
     exchange.limits.forward(Instant::now());
     let mut response = attempts(worker, exchange, entry, (to, cluster), (head, retry)).await?;

@@ -14,6 +14,7 @@ mod forward;
 mod headers;
 mod listener;
 pub mod metrics;
+mod mirror;
 pub mod options;
 mod path;
 mod pattern;
@@ -149,6 +150,7 @@ impl Proxy {
             access_log,
             metrics: Metrics::default(),
             global: GlobalStore::new(seeds.u64(..)),
+            mirrored: Arc::default(),
         });
         let ports = watch::Sender::new(Ports::default());
         // Dropped on the way out by an error, it stops those that have started.

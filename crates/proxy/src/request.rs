@@ -68,7 +68,7 @@ pub(crate) fn unreadable(
 
 /// The order of these lines is the order of the features.
 async fn answer(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     exchange: &mut Exchange,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Rejection> {

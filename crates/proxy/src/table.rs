@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use weir_limiter::Now;
 use weir_plan::{
-    ClusterName, Forward, Listener, ListenerName, Plan, Route, RouteAction, SplitTarget,
+    ClusterName, Forward, Listener, ListenerName, Mirror, Plan, Route, RouteAction, SplitTarget,
     WeightedTarget,
 };
 
@@ -40,6 +40,8 @@ pub(crate) struct RouteState {
     pub(crate) rewrite: Option<Box<rewrite::Expressions>>,
     /// Where requests are forwarded to: the cluster of each of the plan's targets; none: it has none.
     clusters: Box<[Option<Arc<ClusterState>>]>,
+    /// The cluster of each of its mirrors, likewise.
+    mirrors: Box<[Option<Arc<ClusterState>>]>,
 }
 
 /// What a request's look-up found.
@@ -104,17 +106,22 @@ impl RoutingTable {
                     now,
                 };
                 let known = known.and_then(|it| it.state.limits.as_ref());
+                let (targets, mirrors) = places(route);
                 RouteState {
                     listener: Arc::clone(stats),
                     stats: stats.rule(&route.rule.name),
                     limits: RouteLimits::new(&route.rule.policy.rate_limit, known, &mut making),
                     rewrite: rewrite::Expressions::of(&route.rule.action, making.patterns),
-                    clusters: targets(route)
+                    clusters: targets
                         .iter()
                         .map(|target| match &target.target {
                             SplitTarget::Cluster(name) => clusters.get(name).cloned(),
                             SplitTarget::Invalid(_) => None,
                         })
+                        .collect(),
+                    mirrors: mirrors
+                        .iter()
+                        .map(|mirror| clusters.get(&mirror.cluster).cloned())
                         .collect(),
                 }
             },
@@ -148,6 +155,11 @@ impl RoutingTable {
 }
 
 impl RouteState {
+    /// The clusters of the route's mirrors, in their order. None: it is not there.
+    pub(crate) fn mirrors(&self) -> &[Option<Arc<ClusterState>>] {
+        &self.mirrors
+    }
+
     /// Draws one of a route's targets, by weight.
     pub(crate) fn choose<'a>(
         &'a self,
@@ -174,14 +186,15 @@ impl RouteState {
     }
 }
 
-fn targets(route: &Route) -> &[WeightedTarget] {
+/// Where a route's requests go, and their copies.
+fn places(route: &Route) -> (&[WeightedTarget], &[Mirror]) {
     match &route.rule.action {
         RouteAction::Forward(Forward {
             rewrite: _,
             credential: _,
-            mirrors: _,
+            mirrors,
             targets,
-        }) => targets,
-        RouteAction::Redirect(_) | RouteAction::Respond(_) => &[],
+        }) => (targets, mirrors),
+        RouteAction::Redirect(_) | RouteAction::Respond(_) => (&[], &[]),
     }
 }

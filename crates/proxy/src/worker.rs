@@ -16,6 +16,7 @@ use crate::cluster::ClusterRegistry;
 use crate::features::rate_limit::GlobalStore;
 use crate::listener::{self, Downstream, Handed, Ports};
 use crate::metrics::Metrics;
+use crate::mirror::Mirrored;
 use crate::options::Limits;
 use crate::table::RoutingTable;
 
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Where global limits are counted.
     pub(crate) global: GlobalStore,
+    /// What became of the copies of requests that mirrors got.
+    pub(crate) mirrored: Arc<Mirrored>,
 }
 
 /// One of the threads that serve requests, seen from inside.

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::BodyError;
+use super::{BodyError, Tap};
 use crate::features::timeout::Progress;
 use crate::trailers;
 
@@ -42,6 +42,8 @@ struct State {
     attempt: u32,
     /// Whether that attempt has begun to read, and so is woken when more comes.
     reading: bool,
+    /// The copies for mirrors.
+    taps: Vec<Tap>,
     /// Who waits for the end of the request.
     waiting: Option<Waker>,
 }
@@ -65,8 +67,8 @@ pub(super) struct Attempt {
 }
 
 impl Upload {
-    /// A body that is about to come. `keep`: there may be further attempts.
-    pub(crate) fn new(source: Incoming, keep: bool, now: Instant) -> Self {
+    /// A body that is about to come. `keep`: there may be further attempts. `taps` copy it.
+    pub(crate) fn new(source: Incoming, keep: bool, taps: Vec<Tap>, now: Instant) -> Self {
         Self(Mutex::new(State {
             length: source.size_hint(),
             source,
@@ -79,6 +81,7 @@ impl Upload {
             complete: None,
             attempt: 0,
             reading: false,
+            taps,
             waiting: None,
         }))
     }
@@ -161,6 +164,7 @@ impl State {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
                         self.received += data.len() as u64;
+                        self.taps.iter().for_each(|tap| tap.push(&data));
                         if self.source.is_end_stream() {
                             self.ended(End::Complete);
                         }
@@ -189,7 +193,11 @@ impl State {
         self.end = Some(end);
         if end == End::Complete {
             self.complete = Some(self.moved);
+            for tap in self.taps.drain(..) {
+                tap.end(self.trailers.as_ref());
+            }
         }
+        self.taps.clear();
         if let Some(waker) = self.waiting.take() {
             waker.wake();
         }

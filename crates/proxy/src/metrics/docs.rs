@@ -167,6 +167,18 @@ pub const DOCS: &[MetricDoc] = &[
         "Connections from clients closed by us: overflow (too many), protocol_error, head_timeout or idle",
     ),
     doc(
+        "weir_mirrored_requests_total",
+        "counter",
+        &["result"],
+        "Copies of requests for mirrors: answered, failed (no connection, or no answer in time), cut_off (the body was not taken fast enough) or refused (too many in progress)",
+    ),
+    doc(
+        "weir_mirrored_requests_active",
+        "gauge",
+        &[],
+        "Copies of requests for mirrors in progress",
+    ),
+    doc(
         "weir_access_log_dropped_total",
         "counter",
         &[],

@@ -11,6 +11,7 @@ use super::docs::DOCS;
 use super::{BOUNDS, Classes, Durations, LimitStats, ListenerStats, Metrics, Scope};
 use crate::cluster::{ClusterState, ClusterStats};
 use crate::flags::Flag;
+use crate::mirror::Mirrored;
 use crate::worker::Shared;
 
 /// All metrics, in the Prometheus text format.
@@ -28,6 +29,24 @@ pub(crate) fn render(shared: &Shared) -> String {
     text.value(&[], stats.evicted);
     clusters(&shared.clusters.clusters(), &mut text);
     downstream(shared, &mut text);
+    text.family("weir_mirrored_requests_total");
+    let Mirrored {
+        active,
+        answered,
+        failed,
+        cut_off,
+        refused,
+    } = &*shared.mirrored;
+    for (result, counter) in [
+        ("answered", answered),
+        ("failed", failed),
+        ("cut_off", cut_off),
+        ("refused", refused),
+    ] {
+        text.value(&[result], counter.get());
+    }
+    text.family("weir_mirrored_requests_active");
+    text.value(&[], active.load(Ordering::Relaxed));
     text.family("weir_access_log_dropped_total");
     text.value(&[], shared.access_log.dropped());
     text.out

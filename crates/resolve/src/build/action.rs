@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use weir_plan::{
-    Cluster, ClusterName, DirectResponse, Forward, Locality, NamespacedName, RouteAction, RuleName,
-    SplitTarget, UpstreamProtocol, WeightedTarget,
+    Cluster, ClusterName, ClusterPolicy, DirectResponse, EndpointsName, Forward, Locality, Mirror,
+    NamespacedName, Origin, RouteAction, RuleName, SplitTarget, UpstreamProtocol, WeightedTarget,
 };
 
 use super::backends::Target;
+use super::filters::RuleMirror;
 use super::rules::{Rule, RuleBackend};
 use crate::effective::Applied;
 use crate::features::routing_type::{OfGateway, RoutingType};
@@ -73,16 +74,18 @@ pub(crate) fn of_rule(
     // A backend's endpoints are in several zones, so its share must not be one of a locality among theirs.
     let zoned = applied.cluster.load_balancer.zone_aware.is_some();
     let apart = mixed || filtered || zoned || usable.len() < weighted.len();
-    let (targets, clusters) = if weighted.len() > 1 && apart {
+    let (targets, mut clusters) = if weighted.len() > 1 && apart {
         one_cluster_each(&weighted, applied, scope)
     } else {
         one_cluster(&weighted, applied, scope)
     };
+    let (mirrors, mut mirrored) = self::mirrors(rule, scope);
+    clusters.append(&mut mirrored);
     (
         RouteAction::Forward(Forward {
             rewrite: rule.filters.rewrite.clone().map(Box::new),
             credential: None,
-            mirrors: Vec::new(),
+            mirrors,
             targets,
         }),
         clusters,
@@ -160,6 +163,39 @@ fn one_cluster_each(
     (targets.collect(), clusters)
 }
 
+/// The mirrors of a rule, those that lead nowhere left out. No policy is for their clusters, as in Envoy Gateway.
+fn mirrors(rule: &Rule, scope: &Scope<'_>) -> (Vec<Mirror>, Vec<Cluster>) {
+    let routing_type = scope.routing_type.map(|it| it.routing_type);
+    let routing_type = routing_type.unwrap_or_default();
+    let mirrors = rule.filters.mirrors.iter().filter_map(|it| {
+        let RuleMirror {
+            filter,
+            share,
+            target,
+        } = it;
+        let target = target.as_ref().ok()?;
+        let name = ClusterName::of_mirror(scope.rule, scope.gateway, scope.listener, *filter);
+        let cluster = Cluster {
+            name: name.clone(),
+            origin: Origin::default(),
+            protocol: target.protocol,
+            localities: vec![Locality {
+                weight: 1,
+                priority: 0,
+                endpoints: endpoints(target, routing_type),
+            }],
+            hostname: scope.hostname.cloned(),
+            policy: Arc::new(ClusterPolicy::DEFAULT),
+        };
+        let mirror = Mirror {
+            share: *share,
+            cluster: name,
+        };
+        Some((mirror, cluster))
+    });
+    mirrors.unzip()
+}
+
 /// The cluster of all backends of a rule.
 pub(crate) fn cluster_name(scope: &Scope<'_>) -> ClusterName {
     ClusterName::of_rule(scope.rule, scope.gateway, scope.listener, None)
@@ -171,23 +207,28 @@ pub(crate) fn locality(
     applied: &Applied,
     scope: &Scope<'_>,
 ) -> Locality {
+    let of_gateway = || scope.routing_type.map(|it| it.routing_type);
+    let routing_type = applied.routing_type.or_else(of_gateway).unwrap_or_default();
+    Locality {
+        weight: backend.weight,
+        priority: target.priority,
+        endpoints: endpoints(target, routing_type),
+    }
+}
+
+fn endpoints(target: &Target, routing_type: RoutingType) -> EndpointsName {
     let Target {
         endpoints,
         cluster_ip,
-        priority,
+        priority: _,
         addresses: _,
         protocol: _,
     } = target;
-    let of_gateway = || scope.routing_type.map(|it| it.routing_type);
-    let endpoints = match applied.routing_type.or_else(of_gateway).unwrap_or_default() {
+    let endpoints = match routing_type {
         RoutingType::Service => cluster_ip.as_ref().unwrap_or(endpoints),
         RoutingType::Endpoint => endpoints,
     };
-    Locality {
-        weight: backend.weight,
-        priority: *priority,
-        endpoints: endpoints.clone(),
-    }
+    endpoints.clone()
 }
 
 pub(crate) fn cluster(

@@ -3,14 +3,15 @@
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use weir_plan::{
-    Cors, DirectResponse, ForwardedPath, HeaderChanges, HostRewrite, PathMatch, PathRewrite,
-    Redirect, RouteMatch, UrlRewrite,
+    Cors, DirectResponse, ForwardedPath, HeaderChanges, HostRewrite, NamespacedName, PathMatch,
+    PathRewrite, PerMillion, Redirect, RouteMatch, UrlRewrite,
 };
 
-use super::backends::{Referring, Unresolved};
+use super::backends::{self, BackendRef, Referring, Target, Unresolved};
 use super::cors;
 use super::route_filter::{self, RouteFilter};
 use super::rules::Invalid;
+use crate::Context;
 use crate::resources::Resources;
 use gateway_api::experimental::httproutes as api;
 
@@ -29,8 +30,19 @@ pub(crate) struct Filters {
     pub(crate) respond: Option<DirectResponse>,
     /// Which pages of other origins may use the answers.
     pub(crate) cors: Option<Cors>,
-    /// Whether requests are to be mirrored, which is not done yet.
-    pub(crate) mirror: bool,
+    /// Where copies of requests go.
+    pub(crate) mirrors: Vec<RuleMirror>,
+}
+
+/// A RequestMirror filter as it is to be served.
+#[derive(Debug)]
+pub(crate) struct RuleMirror {
+    /// Its place among the filters of the rule.
+    pub(crate) filter: usize,
+    /// The share of the requests.
+    pub(crate) share: PerMillion,
+    /// Where it leads. What leads nowhere is left out.
+    pub(crate) target: Result<Target, Unresolved>,
 }
 
 /// Why a rule with some filters cannot be served.
@@ -74,6 +86,7 @@ pub(crate) fn of_rule(
     matches: &[RouteMatch],
     from: Referring<'_>,
     resources: &Resources,
+    context: &Context,
 ) -> Result<Filters, Refusal> {
     use api::HttpRouteRulesFiltersType as Type;
     let mut read = Filters::default();
@@ -110,7 +123,20 @@ pub(crate) fn of_rule(
                     .ok_or_else(|| empty("urlRewrite"))?;
                 add_rewrite(&mut read.rewrite, self::rewrite(rewrite, matches)?)?;
             }
-            Type::RequestMirror => read.mirror = true,
+            Type::RequestMirror => {
+                let mirror = filter.request_mirror.as_ref();
+                let mirror = mirror.ok_or_else(|| empty("requestMirror"))?;
+                read.mirrors.push(RuleMirror {
+                    filter: index,
+                    share: share(mirror),
+                    target: backends::follow(
+                        &mirror_ref(mirror, from.namespace),
+                        from,
+                        resources,
+                        context,
+                    ),
+                });
+            }
             Type::Cors => {
                 once(again, "CORS")?;
                 let filter = filter.cors.as_ref().ok_or_else(|| empty("cors"))?;
@@ -134,6 +160,15 @@ pub(crate) fn of_rule(
     }
     let redirect = read.redirect.is_some();
     let respond = read.respond.is_some();
+    // Envoy Gateway's words.
+    for (with, what) in [(respond, "DirectResponse"), (redirect, "RequestRedirect")] {
+        if with && !read.mirrors.is_empty() {
+            let message = format!(
+                "RequestMirror filter cannot be used when the rule also configures a {what} filter"
+            );
+            return Err(incompatible(message).into());
+        }
+    }
     for (both, one, other) in [
         (
             redirect && read.rewrite.is_some(),
@@ -141,7 +176,6 @@ pub(crate) fn of_rule(
             "URLRewrite",
         ),
         (redirect && respond, "RequestRedirect", "directResponse"),
-        (read.mirror && respond, "RequestMirror", "directResponse"),
     ] {
         if both {
             let message = format!("the filters {one} and {other} cannot be used together");
@@ -149,6 +183,47 @@ pub(crate) fn of_rule(
         }
     }
     Ok(read)
+}
+
+/// What a RequestMirror filter refers to, with the API's defaults.
+pub(crate) fn mirror_ref<'a>(
+    mirror: &'a api::HttpRouteRulesFiltersRequestMirror,
+    namespace: &Arc<str>,
+) -> BackendRef<'a> {
+    let api::HttpRouteRulesFiltersRequestMirrorBackendRef {
+        group,
+        kind,
+        name,
+        namespace: of,
+        port,
+    } = &mirror.backend_ref;
+    let namespace = of
+        .as_deref()
+        .map_or_else(|| Arc::clone(namespace), Into::into);
+    BackendRef {
+        group: group.as_deref().unwrap_or_default(),
+        kind: kind.as_deref().unwrap_or("Service"),
+        name: NamespacedName::new(namespace, name.as_str()),
+        port: *port,
+    }
+}
+
+/// The share of requests that is mirrored: a fraction before a percentage, else all.
+fn share(mirror: &api::HttpRouteRulesFiltersRequestMirror) -> PerMillion {
+    let api::HttpRouteRulesFiltersRequestMirror {
+        backend_ref: _,
+        fraction,
+        percent,
+    } = mirror;
+    let percent = match (fraction, percent) {
+        (Some(fraction), _) => {
+            let denominator = fraction.denominator.unwrap_or(100);
+            100.0 * fraction.numerator as f32 / denominator as f32
+        }
+        (None, Some(percent)) => *percent as f32,
+        (None, None) => return PerMillion::ALWAYS,
+    };
+    PerMillion::from_percent(percent)
 }
 
 /// Several filters may say different parts of what is changed in the URL.

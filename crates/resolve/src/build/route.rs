@@ -10,7 +10,7 @@ use super::backends::{BackendRef, Referring, Unresolved};
 use super::order::Entry;
 use super::order::L4Entry;
 use super::rules::{self, Invalid, Rule, backend_ref};
-use super::{grpc, l4, route_filter};
+use super::{filters, grpc, l4, route_filter};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath};
 use crate::effective::{Applied, EffectiveRule};
 use crate::own::OwnSettings;
@@ -273,6 +273,10 @@ impl Built {
                 .extend(route_filter::config_map(&name, resources));
             self.http_route_filters.push(name);
         }
+        let mirrors = spec.filters.iter().flatten();
+        for it in mirrors.filter_map(|it| it.request_mirror.as_ref()) {
+            self.depend_on(&filters::mirror_ref(it, namespace), namespace);
+        }
         for it in spec.backend_refs.iter().flatten() {
             self.depend_on(&backend_ref(it, namespace), namespace);
         }
@@ -317,6 +321,16 @@ impl Built {
         if let Some(unresolved) = &rule.unresolved {
             self.verdict.unresolved.push(unresolved.clone());
         }
+        for mirror in &rule.filters.mirrors {
+            let Err(Unresolved { reason, message }) = &mirror.target else {
+                continue;
+            };
+            let message = format!("failed to validate the RequestMirror filter: {message}");
+            let field = field.child("filters").index(mirror.filter);
+            let field = field.child("requestMirror").child("backendRef");
+            found.error(&object, field, "unresolved-ref", message.clone());
+            self.verdict.unresolved.push(Unresolved { reason, message });
+        }
         for (place, backend) in rule.backends.iter().enumerate() {
             let field = field.child("backendRefs").index(place);
             if let Err(unresolved) = &backend.target {
@@ -355,25 +369,14 @@ impl Built {
             let message = "the rule has no backendRefs with a weight over 0, so it answers 500";
             found.warning(&object, field.child("backendRefs"), "no-backends", message);
         }
-        let unenforced = [
-            (
-                rule.filters.mirror,
-                "filters",
-                "RequestMirror is not supported yet; requests are served, but not mirrored",
-            ),
-            (
-                spec.session_persistence.is_some(),
-                "sessionPersistence",
-                "sessionPersistence is not supported yet; requests are served by any endpoint",
-            ),
-        ];
-        for (written, child, message) in unenforced {
-            if written {
-                found.warning(&object, field.child(child), "not-enforced", message);
-                self.verdict
-                    .unenforced
-                    .push(format!("rules[{index}]: {message}"));
-            }
+        if spec.session_persistence.is_some() {
+            let message =
+                "sessionPersistence is not supported yet; requests are served by any endpoint";
+            let field = field.child("sessionPersistence");
+            found.warning(&object, field, "not-enforced", message);
+            self.verdict
+                .unenforced
+                .push(format!("rules[{index}]: {message}"));
         }
     }
 

@@ -114,15 +114,15 @@ pub(crate) fn read(
         Err(invalid) => (Vec::new(), Some(invalid)),
     };
     let filters = rule.filters.as_deref().unwrap_or_default();
-    let (filters, refused, unresolved) = match filters::of_rule(filters, &matches, from, resources)
-    {
-        Ok(filters) => (filters, None, None),
-        Err(Refusal::Invalid(refused)) => (Filters::default(), Some(refused), None),
-        Err(Refusal::Unresolved(unresolved)) => {
-            let refused = Invalid::value(unresolved.message.clone());
-            (Filters::default(), Some(refused), Some(unresolved))
-        }
-    };
+    let (filters, refused, unresolved) =
+        match filters::of_rule(filters, &matches, from, resources, context) {
+            Ok(filters) => (filters, None, None),
+            Err(Refusal::Invalid(refused)) => (Filters::default(), Some(refused), None),
+            Err(Refusal::Unresolved(unresolved)) => {
+                let refused = Invalid::value(unresolved.message.clone());
+                (Filters::default(), Some(refused), Some(unresolved))
+            }
+        };
     Rule {
         matches,
         filters,

@@ -29,6 +29,7 @@ mod leaks;
 mod load_balancer;
 mod local_replies;
 mod messages;
+mod mirror;
 mod rate_limit_global;
 mod rate_limit_local;
 mod reload;

@@ -250,9 +250,7 @@ fn headers_that_say_how_long_a_message_is_cannot_be_changed() {
 
 #[test]
 fn what_is_served_without_a_setting_says_so() {
-    let mirror =
-        json!([{"type": "RequestMirror", "requestMirror": {"backendRef": to_service("s")}}]);
-    let rule = json!({"filters": mirror, "sessionPersistence": {"type": "Cookie"}, "backendRefs": [to_service("s")]});
+    let rule = json!({"sessionPersistence": {"type": "Cookie"}, "backendRefs": [to_service("s")]});
     let resolution = resolved(&[edge(), service("s"), route("r", json!([rule]))]);
     assert_eq!(
         route_conditions(&resolution, "HTTPRoute", "r"),
@@ -264,10 +262,114 @@ fn what_is_served_without_a_setting_says_so() {
     );
     assert_eq!(
         found(&resolution),
-        [
-            "spec.rules[0].filters not-enforced",
-            "spec.rules[0].sessionPersistence not-enforced"
-        ]
+        ["spec.rules[0].sessionPersistence not-enforced"]
     );
     assert!(table(&resolution.plan)[0].ends_with(" forward"));
+}
+
+#[test]
+fn mirrors_lead_to_clusters_of_their_own() {
+    let mirror = |share: Value| {
+        let mut filter =
+            json!({"type": "RequestMirror", "requestMirror": {"backendRef": to_service("m")}});
+        for (name, value) in share.as_object().unwrap() {
+            filter["requestMirror"][name] = value.clone();
+        }
+        filter
+    };
+    let filters = json!([
+        mirror(json!({})),
+        mirror(json!({"percent": 25})),
+        mirror(json!({"fraction": {"numerator": 1, "denominator": 3}})),
+        mirror(json!({"fraction": {"numerator": 5}})),
+        mirror(json!({"percent": 0})),
+    ]);
+    let policy = super::policy(
+        "p",
+        &json!({"kind": "HTTPRoute", "name": "r"}),
+        &json!({"circuitBreaker": {"maxParallelRequests": 1}}),
+    );
+    let resolution = resolved(&[
+        edge(),
+        service("s"),
+        service("m"),
+        policy,
+        route(
+            "r",
+            json!([{"filters": filters, "backendRefs": [to_service("s")]}]),
+        ),
+    ]);
+    let RouteAction::Forward(forward) = &rules(&resolution.plan)[0].action else {
+        panic!("it is not forwarded")
+    };
+    let mirrors = forward.mirrors.iter();
+    let mirrors: Vec<_> = mirrors
+        .map(|it| (it.share.0, it.cluster.to_string()))
+        .collect();
+    let name = |place| format!("HTTPRoute/ns/r/rule/0/mirror/{place}@ns/edge");
+    assert_eq!(
+        mirrors,
+        [
+            (1_000_000, name(0)),
+            (250_000, name(1)),
+            (333_333, name(2)),
+            (50_000, name(3)),
+            (0, name(4)),
+        ]
+    );
+    let clusters = &resolution.plan.clusters;
+    assert_eq!(clusters.len(), 6);
+    // The policy of the route is not for them.
+    let limits = clusters
+        .values()
+        .map(|it| it.policy.circuit_breaker.max_parallel_requests);
+    assert_eq!(limits.filter(|it| *it == 1).count(), 1);
+    assert!(resolution.diagnostics.is_empty());
+}
+
+#[test]
+fn a_mirror_that_leads_nowhere_is_left_out_and_said() {
+    let to = |backend: Value| json!([{"type": "RequestMirror", "requestMirror": {"backendRef": backend}}]);
+    for (backend, reason) in [
+        (json!({"name": "nowhere", "port": 80}), "BackendNotFound"),
+        (json!({"name": "s"}), "PortNotSpecified"),
+        (json!({"name": "s", "port": 81}), "PortNotFound"),
+        (
+            json!({"kind": "Pod", "name": "s", "port": 80}),
+            "InvalidKind",
+        ),
+        (
+            json!({"name": "s", "namespace": "elsewhere", "port": 80}),
+            "RefNotPermitted",
+        ),
+    ] {
+        let rule = json!({"filters": to(backend), "backendRefs": [to_service("s")]});
+        let resolution = resolved(&[edge(), service("s"), route("r", json!([rule]))]);
+        assert_eq!(
+            route_conditions(&resolution, "HTTPRoute", "r"),
+            ["Accepted", &format!("!ResolvedRefs({reason})")],
+            "{rule}"
+        );
+        let status = &resolution.statuses.routes[&object("HTTPRoute", "r")][0];
+        let message = &status.conditions[1].message;
+        let words = "failed to validate the RequestMirror filter: ";
+        assert!(message.contains(words), "{message}");
+        assert_eq!(
+            found(&resolution),
+            ["spec.rules[0].filters[0].requestMirror.backendRef unresolved-ref"]
+        );
+        let RouteAction::Forward(forward) = &rules(&resolution.plan)[0].action else {
+            panic!("it is not forwarded")
+        };
+        assert!(forward.mirrors.is_empty());
+    }
+    let both = [
+        json!({"type": "RequestRedirect", "requestRedirect": {}}),
+        to(to_service("s"))[0].clone(),
+    ];
+    let resolution = resolved(&[edge(), service("s"), route("r", json!([{"filters": both}]))]);
+    assert_eq!(
+        route_conditions(&resolution, "HTTPRoute", "r")[0],
+        "!Accepted(IncompatibleFilters)"
+    );
 }
