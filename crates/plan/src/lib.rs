@@ -25,7 +25,9 @@ pub use cluster::{Cluster, Endpoint, EndpointAddress, EndpointMap, Locality, Ups
 pub use feature::{Feature, Support};
 pub use filter::{Cors, CorsList, Credential, Mirror, OriginMatch, SecretValue};
 pub use l4::{L4Action, L4Listener, L4Route, Transport};
-pub use matching::{HeaderMatch, HostMatch, PathMatch, QueryMatch, RouteMatch, ValueMatch};
+pub use matching::{
+    CookieMatch, HeaderMatch, HostMatch, PathMatch, QueryMatch, RouteMatch, ValueMatch,
+};
 pub use name::{
     ClusterName, EndpointsName, ListenerName, NamespacedName, Origin, PolicyRef, RouteKind,
     RouteName, RuleName,

@@ -95,6 +95,9 @@ pub struct RouteMatch {
     pub headers: Vec<HeaderMatch>,
     /// Query parameters, all of which must match.
     pub query: Vec<QueryMatch>,
+    /// Cookies, all of which must match.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cookies: Vec<CookieMatch>,
 }
 
 /// A match on the path, without the query.
@@ -132,6 +135,15 @@ pub struct HeaderMatch {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct QueryMatch {
     /// The parameter's name, letter for letter.
+    pub name: Arc<str>,
+    /// What its value must be.
+    pub value: ValueMatch,
+}
+
+/// A match on a cookie; the first of several with one name counts. Quotes around its value are no part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CookieMatch {
+    /// The cookie's name, letter for letter.
     pub name: Arc<str>,
     /// What its value must be.
     pub value: ValueMatch,

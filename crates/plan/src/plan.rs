@@ -96,7 +96,7 @@ pub enum RouteAction {
 pub struct Forward {
     /// What is changed in the URL first.
     pub rewrite: Option<Box<UrlRewrite>>,
-    /// A credential for the backend.
+    /// A credential for the backend, added before the changes to request headers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<Box<Credential>>,
     /// Where copies of the requests go.
@@ -117,6 +117,9 @@ pub struct WeightedTarget {
     pub weight: u32,
     /// Where its requests go.
     pub target: SplitTarget,
+    /// A credential for it, after all else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Box<Credential>>,
     /// Changes to the request headers, after those of the rule.
     pub request_headers: HeaderChanges,
     /// Changes to the response headers, before those of the rule.

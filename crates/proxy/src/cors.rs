@@ -1,8 +1,8 @@
 //! Cross-origin requests: what a browser is told about a rule that has a CORS filter.
 //!
 //! As Envoy does it, an allowed origin is named letter for letter, never by `*`, so that answers hold with credentials
-//! as well as without; `vary: origin` keeps caches from mixing them up. Unlike Envoy, which asks the backend, a
-//! preflight request of an origin that is not allowed gets an answer without permissions, as the Gateway API says.
+//! as well as without; `vary: origin` keeps caches from mixing them up. A preflight request of an origin that is not
+//! allowed is no request for the backend either: it gets an answer without permissions, as the Gateway API says.
 
 use std::sync::Arc;
 

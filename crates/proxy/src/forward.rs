@@ -15,6 +15,7 @@ use weir_plan::{DirectResponse, Forward, SplitTarget, WeightedTarget};
 
 use crate::body::{Body, Upload};
 use crate::cluster::ClusterState;
+use crate::credential;
 use crate::exchange::Exchange;
 use crate::features::http_upgrade;
 use crate::features::retry::{self, Outcome};
@@ -45,12 +46,16 @@ pub(crate) async fn forward(
     let WeightedTarget {
         weight: _,
         target: place,
+        credential: own,
         request_headers,
         response_headers,
     } = target;
     let cluster = cluster.ok_or_else(|| no_cluster(place))?;
     exchange.cluster = Some(Arc::clone(cluster));
     headers::change(&mut head.headers, request_headers);
+    if let Some(own) = own {
+        credential::inject(&mut head.headers, own);
+    }
     if let Some(changes) = &to.rewrite {
         let (matched, expressions) = (&entry.route.matches.path, entry.state.rewrite.as_deref());
         rewrite::url(changes, matched, expressions, &mut head)

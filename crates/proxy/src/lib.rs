@@ -7,6 +7,7 @@ pub mod body;
 mod cluster;
 mod connection;
 mod cors;
+mod credential;
 mod exchange;
 mod features;
 mod flags;

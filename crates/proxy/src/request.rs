@@ -15,6 +15,7 @@ use weir_plan::{DirectResponse, Redirect, RouteAction, RoutePolicy, RouteRule};
 use crate::body::Body;
 use crate::connection::Connection;
 use crate::cors;
+use crate::credential;
 use crate::exchange::Exchange;
 use crate::features::rate_limit::{Limited, Verdict};
 use crate::features::timeout::TimeLimits;
@@ -118,6 +119,9 @@ async fn answer(
     check_limits(worker, exchange, &entry, &head)?;
     match action {
         RouteAction::Forward(to) => {
+            if let Some(own) = &to.credential {
+                credential::inject(&mut head.headers, own);
+            }
             headers::change(&mut head.headers, request_headers);
             forward(worker, exchange, &entry, (to, retry.as_ref()), head, body).await
         }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use weir_plan::{Feature, Support};
 
-use crate::build::{UNSERVED_BACKENDS, UNSERVED_FILTERS};
+use crate::build::UNSERVED_BACKENDS;
 use crate::diagnostics::FieldPath;
 
 /// How far a field is enforced.
@@ -32,7 +32,6 @@ pub(crate) fn of_field(kind: &str, path: &str, support: fn(Feature) -> Support) 
             }
         }
         "Backend" => UNSERVED_BACKENDS,
-        "HTTPRouteFilter" => UNSERVED_FILTERS,
         _ => "",
     };
     let missing: Vec<&'static str> = missing.split_whitespace().collect();

@@ -14,7 +14,7 @@ use weir_plan::{NamespacedName, Plan, RouteAction, Support};
 
 use crate::api::{GATEWAY_GROUP, POLICY_GROUP};
 use crate::diagnostics::ObjectRef;
-use crate::object::OtherPolicy;
+use crate::object::{Object, OtherPolicy};
 use crate::resources::{Objects, Resources};
 use crate::status::{Condition, ConditionStatus};
 use crate::{Context, Memo, Resolution, resolve};
@@ -71,6 +71,11 @@ pub(crate) fn insert(resources: &mut Resources, document: &Value) {
         "EndpointSlice" => add(&mut resources.endpoint_slices, document, "ns"),
         "Backend" => add(&mut resources.backends, document, "ns"),
         "BackendTrafficPolicy" => add(&mut resources.policies, document, "ns"),
+        "Secret" => {
+            document["apiVersion"] = json!("v1");
+            let read = Object::read_unadmitted(document).unwrap();
+            resources.insert(read.0.unwrap());
+        }
         "SecurityPolicy" => {
             let object = ObjectRef {
                 group: POLICY_GROUP.to_owned(),

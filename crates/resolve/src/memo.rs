@@ -10,7 +10,7 @@ use weir_plan::NamespacedName;
 
 use crate::api::{
     Backend, BackendTrafficPolicy, ConfigMap, EnvoyProxy, Gateway, GatewayClass, HttpRouteFilter,
-    ListenerSet, Namespace, ReferenceGrant, Service,
+    ListenerSet, Namespace, ReferenceGrant, Secret, Service,
 };
 use crate::api::{GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
 use crate::diagnostics::ObjectRef;
@@ -48,6 +48,7 @@ struct Seen {
     services: Objects<Service>,
     backends: Objects<Backend>,
     config_maps: Objects<ConfigMap>,
+    secrets: Objects<Secret>,
     http_route_filters: Objects<HttpRouteFilter>,
     policies: Objects<BackendTrafficPolicy>,
     other_policies: BTreeMap<ObjectRef, Arc<OtherPolicy>>,
@@ -72,6 +73,8 @@ pub(crate) struct Changes {
     pub(crate) http_route_filters: BTreeSet<NamespacedName>,
     /// The ConfigMaps that came, went or changed.
     pub(crate) config_maps: BTreeSet<NamespacedName>,
+    /// The Secrets that came, went or changed.
+    pub(crate) secrets: BTreeSet<NamespacedName>,
 }
 
 /// What became of one object.
@@ -145,6 +148,7 @@ impl Seen {
             backends: names(&mut self.backends, &now.backends),
             http_route_filters: names(&mut self.http_route_filters, &now.http_route_filters),
             config_maps,
+            secrets: names(&mut self.secrets, &now.secrets),
         }
     }
 }

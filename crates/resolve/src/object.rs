@@ -9,7 +9,7 @@ use weir_plan::NamespacedName;
 use crate::api::{
     Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, EnvoyProxy, GATEWAY_GROUP, Gateway,
     GatewayClass, GrpcRoute, HttpRoute, HttpRouteFilter, ListenerSet, Namespace, ObjectMeta,
-    POLICY_GROUP, ReferenceGrant, Service, TcpRoute, TlsRoute, UdpRoute,
+    POLICY_GROUP, ReferenceGrant, Secret, Service, TcpRoute, TlsRoute, UdpRoute,
 };
 use crate::diagnostics::{Diagnostic, ObjectRef};
 use crate::reader::{Admission, read};
@@ -31,6 +31,7 @@ pub enum Object {
     Service(Arc<Service>),
     EndpointSlice(Arc<EndpointSlice>),
     ConfigMap(Arc<ConfigMap>),
+    Secret(Arc<Secret>),
     Backend(Arc<Backend>),
     EnvoyProxy(Arc<EnvoyProxy>),
     HttpRouteFilter(Arc<HttpRouteFilter>),
@@ -88,6 +89,7 @@ impl Object {
             Self::Service(it) => reference("", "Service", &it.metadata),
             Self::EndpointSlice(it) => reference(DISCOVERY_GROUP, "EndpointSlice", &it.metadata),
             Self::ConfigMap(it) => reference("", "ConfigMap", &it.metadata),
+            Self::Secret(it) => reference("", "Secret", &it.metadata),
             Self::Backend(it) => reference(POLICY_GROUP, "Backend", &it.metadata),
             Self::EnvoyProxy(it) => reference(POLICY_GROUP, "EnvoyProxy", &it.metadata),
             Self::HttpRouteFilter(it) => reference(POLICY_GROUP, "HTTPRouteFilter", &it.metadata),
@@ -114,6 +116,7 @@ impl Object {
             (Self::Service(a), Self::Service(b)) => Arc::ptr_eq(a, b),
             (Self::EndpointSlice(a), Self::EndpointSlice(b)) => Arc::ptr_eq(a, b),
             (Self::ConfigMap(a), Self::ConfigMap(b)) => Arc::ptr_eq(a, b),
+            (Self::Secret(a), Self::Secret(b)) => Arc::ptr_eq(a, b),
             (Self::Backend(a), Self::Backend(b)) => Arc::ptr_eq(a, b),
             (Self::EnvoyProxy(a), Self::EnvoyProxy(b)) => Arc::ptr_eq(a, b),
             (Self::HttpRouteFilter(a), Self::HttpRouteFilter(b)) => Arc::ptr_eq(a, b),
@@ -133,6 +136,7 @@ impl Object {
                 | Self::Service(_)
                 | Self::EndpointSlice(_)
                 | Self::ConfigMap(_)
+                | Self::Secret(_)
                 | Self::Backend(_)
                 | Self::EnvoyProxy(_)
                 | Self::HttpRouteFilter(_)

@@ -1,5 +1,6 @@
 //! From one document to one object: which kinds are read, which fields they have, and what is wrong with it.
 
+mod secret;
 mod values;
 
 use std::collections::BTreeMap;
@@ -151,6 +152,7 @@ pub(crate) fn read(document: Value, admission: Admission) -> Reading {
         ("", "Service") => reader.typed(Object::Service),
         (DISCOVERY_GROUP, "EndpointSlice") => reader.typed(Object::EndpointSlice),
         ("", "ConfigMap") => reader.typed(Object::ConfigMap),
+        ("", "Secret") => reader.secret(),
         (POLICY_GROUP, "Backend") => reader.typed(Object::Backend),
         (POLICY_GROUP, "EnvoyProxy") => reader.envoy_proxy(),
         (POLICY_GROUP, "HTTPRouteFilter") => reader.typed(Object::HttpRouteFilter),

@@ -7,7 +7,7 @@ use weir_plan::NamespacedName;
 
 use crate::api::{
     Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, EnvoyProxy, Gateway, GatewayClass,
-    GrpcRoute, HttpRoute, HttpRouteFilter, ListenerSet, Namespace, ReferenceGrant, Service,
+    GrpcRoute, HttpRoute, HttpRouteFilter, ListenerSet, Namespace, ReferenceGrant, Secret, Service,
     TcpRoute, TlsRoute, UdpRoute,
 };
 use crate::diagnostics::ObjectRef;
@@ -35,6 +35,7 @@ pub struct Resources {
     pub services: Objects<Service>,
     pub endpoint_slices: Objects<EndpointSlice>,
     pub config_maps: Objects<ConfigMap>,
+    pub secrets: Objects<Secret>,
     pub backends: Objects<Backend>,
     pub envoy_proxies: Objects<EnvoyProxy>,
     pub http_route_filters: Objects<HttpRouteFilter>,
@@ -61,6 +62,7 @@ impl Resources {
             Object::Service(it) => drop(self.services.insert(name, it)),
             Object::EndpointSlice(it) => drop(self.endpoint_slices.insert(name, it)),
             Object::ConfigMap(it) => drop(self.config_maps.insert(name, it)),
+            Object::Secret(it) => drop(self.secrets.insert(name, it)),
             Object::Backend(it) => drop(self.backends.insert(name, it)),
             Object::EnvoyProxy(it) => drop(self.envoy_proxies.insert(name, it)),
             Object::HttpRouteFilter(it) => drop(self.http_route_filters.insert(name, it)),
@@ -85,6 +87,7 @@ impl Resources {
             services,
             endpoint_slices,
             config_maps,
+            secrets,
             backends,
             envoy_proxies,
             http_route_filters,
@@ -110,6 +113,7 @@ impl Resources {
             .chain(of(services, Object::Service))
             .chain(of(endpoint_slices, Object::EndpointSlice))
             .chain(of(config_maps, Object::ConfigMap))
+            .chain(of(secrets, Object::Secret))
             .chain(of(backends, Object::Backend))
             .chain(of(envoy_proxies, Object::EnvoyProxy))
             .chain(of(http_route_filters, Object::HttpRouteFilter))
@@ -135,6 +139,7 @@ impl Resources {
             Object::Service(_) => drop(self.services.remove(name)),
             Object::EndpointSlice(_) => drop(self.endpoint_slices.remove(name)),
             Object::ConfigMap(_) => drop(self.config_maps.remove(name)),
+            Object::Secret(_) => drop(self.secrets.remove(name)),
             Object::Backend(_) => drop(self.backends.remove(name)),
             Object::EnvoyProxy(_) => drop(self.envoy_proxies.remove(name)),
             Object::HttpRouteFilter(_) => drop(self.http_route_filters.remove(name)),

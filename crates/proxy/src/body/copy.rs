@@ -28,7 +28,7 @@ pub(super) struct Copy(Arc<Mutex<State>>);
 #[derive(Clone, Debug)]
 pub(crate) struct Fate(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     waiting: VecDeque<Bytes>,
     held: usize,
@@ -54,8 +54,14 @@ enum End {
 /// A copy of a body of this length.
 pub(super) fn copy(length: SizeHint) -> (Tap, Copy, Fate) {
     let state = Arc::new(Mutex::new(State {
+        waiting: VecDeque::new(),
+        held: 0,
+        trailers: None,
+        end: None,
+        unread: false,
+        reader: None,
+        watcher: None,
         length,
-        ..State::default()
     }));
     (
         Tap(Arc::clone(&state)),

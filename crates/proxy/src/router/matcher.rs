@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, Method};
 use regex::bytes::Regex;
-use weir_plan::{HeaderMatch, PathMatch, QueryMatch, Route, RouteMatch, ValueMatch};
+use weir_plan::{CookieMatch, HeaderMatch, PathMatch, QueryMatch, Route, RouteMatch, ValueMatch};
 
 use super::Wanted;
 use crate::cors;
@@ -24,6 +25,7 @@ pub(super) enum Matcher {
         preflight: bool,
         headers: Box<[(HeaderName, Value)]>,
         query: Box<[(Arc<str>, Value)]>,
+        cookies: Box<[(Arc<str>, Value)]>,
     },
 }
 
@@ -45,6 +47,7 @@ impl Matcher {
             method,
             headers,
             query,
+            cookies,
         } = matches;
         let path = match path {
             PathMatch::Regex(text) => Some(patterns.whole(text)?),
@@ -60,12 +63,19 @@ impl Matcher {
                 Some((Arc::clone(name), Value::new(value, patterns)?))
             })
             .collect::<Option<_>>()?;
+        let cookies = cookies
+            .iter()
+            .map(|CookieMatch { name, value }| {
+                Some((Arc::clone(name), Value::new(value, patterns)?))
+            })
+            .collect::<Option<_>>()?;
         Some(Self::All {
             path,
             method: method.clone(),
             preflight,
             headers,
             query,
+            cookies,
         })
     }
 
@@ -79,6 +89,7 @@ impl Matcher {
                 preflight,
                 headers,
                 query,
+                cookies,
             } => {
                 method.as_ref().is_none_or(|it| {
                     it == wanted.method
@@ -89,6 +100,8 @@ impl Matcher {
                     header(wanted.headers, name).is_some_and(|it| value.fits(&it))
                 }) && query.iter().all(|(name, value)| {
                     parameter(wanted.query, name).is_some_and(|it| value.fits(it.as_bytes()))
+                }) && cookies.iter().all(|(name, value)| {
+                    cookie(wanted.headers, name).is_some_and(|it| value.fits(it))
                 }) && path
                     .as_ref()
                     .is_none_or(|it| it.is_match(wanted.path.as_bytes()))
@@ -134,4 +147,18 @@ fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<&'a str> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (key == name).then_some(value)
     })
+}
+
+/// The value of the first cookie of a name, without the quotes that may stand around it.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    let values = headers.get_all(COOKIE).iter().map(|it| it.as_bytes());
+    let mut cookies = values.flat_map(|it| it.split(|byte| *byte == b';'));
+    let value = cookies.find_map(|cookie| {
+        let value = cookie.trim_ascii().strip_prefix(name.as_bytes())?;
+        value.strip_prefix(b"=")
+    })?;
+    let quoted = value
+        .strip_prefix(b"\"")
+        .and_then(|it| it.strip_suffix(b"\""));
+    Some(quoted.unwrap_or(value))
 }

@@ -227,6 +227,7 @@ fn any_match() -> impl Strategy<Value = RouteMatch> {
             .into_iter()
             .collect(),
         query: Vec::new(),
+        cookies: Vec::new(),
     })
 }
 
@@ -240,6 +241,7 @@ fn path(prefix: &str) -> RouteMatch {
         method: None,
         headers: Vec::new(),
         query: Vec::new(),
+        cookies: Vec::new(),
     }
 }
 

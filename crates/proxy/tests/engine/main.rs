@@ -100,6 +100,7 @@ fn plan(ports: &[u16], circuit_breaker: CircuitBreaker) -> Arc<Plan> {
             targets: vec![WeightedTarget {
                 weight: 1,
                 target: SplitTarget::Cluster(cluster_name.clone()),
+                credential: None,
                 request_headers: HeaderChanges::default(),
                 response_headers: HeaderChanges::default(),
             }],
@@ -112,6 +113,7 @@ fn plan(ports: &[u16], circuit_breaker: CircuitBreaker) -> Arc<Plan> {
             method: None,
             headers: Vec::new(),
             query: Vec::new(),
+            cookies: Vec::new(),
         },
         rule,
     });

@@ -72,6 +72,7 @@ fn to_cluster(weight: u32) -> WeightedTarget {
     WeightedTarget {
         weight,
         target: SplitTarget::Cluster(cluster_name()),
+        credential: None,
         request_headers: HeaderChanges::default(),
         response_headers: HeaderChanges::default(),
     }
@@ -226,6 +227,7 @@ fn plan(rules: &[Rule], policy: ClusterPolicy) -> Arc<Plan> {
                 method: None,
                 headers: Vec::new(),
                 query: Vec::new(),
+                cookies: Vec::new(),
             },
             rule: Arc::new(RouteRule {
                 name: rule_name(index),

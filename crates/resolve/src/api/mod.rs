@@ -5,6 +5,7 @@ pub mod envoy_proxy;
 pub mod http_route_filter;
 pub mod policy;
 pub mod scalar;
+pub mod secret;
 pub mod spec;
 pub mod target;
 
@@ -24,6 +25,7 @@ pub use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 pub use k8s_openapi::api::discovery::v1::EndpointSlice;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub use policy::BackendTrafficPolicy;
+pub use secret::Secret;
 
 /// The API group of the Gateway API.
 pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use weir_plan::{
-    Cluster, ClusterName, ClusterPolicy, DirectResponse, EndpointsName, Forward, Locality, Mirror,
-    NamespacedName, Origin, RouteAction, RuleName, SplitTarget, UpstreamProtocol, WeightedTarget,
+    Cluster, ClusterName, DirectResponse, EndpointsName, Forward, Locality, NamespacedName,
+    RouteAction, RuleName, SplitTarget, UpstreamProtocol, WeightedTarget,
 };
 
+use super::backend_filters::BackendFilters;
 use super::backends::Target;
-use super::filters::RuleMirror;
+use super::mirrors;
 use super::rules::{Rule, RuleBackend};
 use crate::effective::Applied;
 use crate::features::routing_type::{OfGateway, RoutingType};
@@ -68,9 +69,7 @@ pub(crate) fn of_rule(
     let mixed = usable
         .iter()
         .any(|it| it.addresses != first.addresses || it.protocol != first.protocol);
-    let filtered = weighted
-        .iter()
-        .any(|(_, it)| !it.request_headers.is_empty() || !it.response_headers.is_empty());
+    let filtered = weighted.iter().any(|(_, it)| !it.filters.is_empty());
     // A backend's endpoints are in several zones, so its share must not be one of a locality among theirs.
     let zoned = applied.cluster.load_balancer.zone_aware.is_some();
     let apart = mixed || filtered || zoned || usable.len() < weighted.len();
@@ -79,12 +78,12 @@ pub(crate) fn of_rule(
     } else {
         one_cluster(&weighted, applied, scope)
     };
-    let (mirrors, mut mirrored) = self::mirrors(rule, scope);
+    let (mirrors, mut mirrored) = mirrors::of_rule(rule, scope);
     clusters.append(&mut mirrored);
     (
         RouteAction::Forward(Forward {
             rewrite: rule.filters.rewrite.clone().map(Box::new),
-            credential: None,
+            credential: rule.filters.credential.clone().map(Box::new),
             mirrors,
             targets,
         }),
@@ -112,17 +111,9 @@ fn one_cluster(
         .next()
         .unwrap_or(UpstreamProtocol::Http1);
     // A single backend may have filters; several with filters have clusters of their own.
-    let changes = backends
-        .first()
-        .map(|(_, it)| (it.request_headers.clone(), it.response_headers.clone()));
-    let (request_headers, response_headers) = changes.unwrap_or_default();
-    let target = SplitTarget::Cluster(name.clone());
-    let target = WeightedTarget {
-        weight: 1,
-        target,
-        request_headers,
-        response_headers,
-    };
+    let none = BackendFilters::default();
+    let filters = backends.first().map_or(&none, |(_, it)| &it.filters);
+    let target = target(1, SplitTarget::Cluster(name.clone()), filters);
     (
         vec![target],
         vec![cluster(name, localities, protocol, applied, scope)],
@@ -136,9 +127,8 @@ fn one_cluster_each(
     scope: &Scope<'_>,
 ) -> (Vec<WeightedTarget>, Vec<Cluster>) {
     let mut clusters = Vec::new();
-    let targets = backends.iter().map(|(index, backend)| WeightedTarget {
-        weight: backend.weight,
-        target: match backend.usable() {
+    let targets = backends.iter().map(|(index, backend)| {
+        let to = match backend.usable() {
             Ok(target) => {
                 let name =
                     ClusterName::of_rule(scope.rule, scope.gateway, scope.listener, Some(*index));
@@ -156,44 +146,25 @@ fn one_cluster_each(
                 reason: why.into(),
                 content: None,
             }),
-        },
-        request_headers: backend.request_headers.clone(),
-        response_headers: backend.response_headers.clone(),
+        };
+        target(backend.weight, to, &backend.filters)
     });
     (targets.collect(), clusters)
 }
 
-/// The mirrors of a rule, those that lead nowhere left out. No policy is for their clusters, as in Envoy Gateway.
-fn mirrors(rule: &Rule, scope: &Scope<'_>) -> (Vec<Mirror>, Vec<Cluster>) {
-    let routing_type = scope.routing_type.map(|it| it.routing_type);
-    let routing_type = routing_type.unwrap_or_default();
-    let mirrors = rule.filters.mirrors.iter().filter_map(|it| {
-        let RuleMirror {
-            filter,
-            share,
-            target,
-        } = it;
-        let target = target.as_ref().ok()?;
-        let name = ClusterName::of_mirror(scope.rule, scope.gateway, scope.listener, *filter);
-        let cluster = Cluster {
-            name: name.clone(),
-            origin: Origin::default(),
-            protocol: target.protocol,
-            localities: vec![Locality {
-                weight: 1,
-                priority: 0,
-                endpoints: endpoints(target, routing_type),
-            }],
-            hostname: scope.hostname.cloned(),
-            policy: Arc::new(ClusterPolicy::DEFAULT),
-        };
-        let mirror = Mirror {
-            share: *share,
-            cluster: name,
-        };
-        Some((mirror, cluster))
-    });
-    mirrors.unzip()
+fn target(weight: u32, target: SplitTarget, filters: &BackendFilters) -> WeightedTarget {
+    let BackendFilters {
+        request_headers,
+        response_headers,
+        credential,
+    } = filters;
+    WeightedTarget {
+        weight,
+        target,
+        credential: credential.clone().map(Box::new),
+        request_headers: request_headers.clone(),
+        response_headers: response_headers.clone(),
+    }
 }
 
 /// The cluster of all backends of a rule.
@@ -216,7 +187,8 @@ pub(crate) fn locality(
     }
 }
 
-fn endpoints(target: &Target, routing_type: RoutingType) -> EndpointsName {
+/// The endpoints of a backend, in the form that is asked for.
+pub(crate) fn endpoints(target: &Target, routing_type: RoutingType) -> EndpointsName {
     let Target {
         endpoints,
         cluster_ip,

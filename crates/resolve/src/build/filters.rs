@@ -1,14 +1,15 @@
-//! The filters of a rule or backendRef: what they change, and why a rule with some of them cannot be served.
+//! The filters of a rule: what they change, and why a rule with some of them cannot be served.
 
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use weir_plan::{
-    Cors, DirectResponse, ForwardedPath, HeaderChanges, HostRewrite, NamespacedName, PathMatch,
-    PathRewrite, PerMillion, Redirect, RouteMatch, UrlRewrite,
+    CookieMatch, Cors, Credential, DirectResponse, ForwardedPath, HeaderChanges, HostRewrite,
+    PathMatch, PathRewrite, Redirect, RouteMatch, UrlRewrite,
 };
 
-use super::backends::{self, BackendRef, Referring, Target, Unresolved};
+use super::backends::{Referring, Unresolved};
 use super::cors;
+use super::mirrors::{self, RuleMirror};
 use super::route_filter::{self, RouteFilter};
 use super::rules::Invalid;
 use crate::Context;
@@ -30,19 +31,12 @@ pub(crate) struct Filters {
     pub(crate) respond: Option<DirectResponse>,
     /// Which pages of other origins may use the answers.
     pub(crate) cors: Option<Cors>,
+    /// A credential for the backends.
+    pub(crate) credential: Option<Credential>,
+    /// Sets of cookies, any of which requests must have besides the matches. Empty: none.
+    pub(crate) cookies: Vec<Vec<CookieMatch>>,
     /// Where copies of requests go.
     pub(crate) mirrors: Vec<RuleMirror>,
-}
-
-/// A RequestMirror filter as it is to be served.
-#[derive(Debug)]
-pub(crate) struct RuleMirror {
-    /// Its place among the filters of the rule.
-    pub(crate) filter: usize,
-    /// The share of the requests.
-    pub(crate) share: PerMillion,
-    /// Where it leads. What leads nowhere is left out.
-    pub(crate) target: Result<Target, Unresolved>,
 }
 
 /// Why a rule with some filters cannot be served.
@@ -64,7 +58,7 @@ impl From<Invalid> for Refusal {
 macro_rules! header_changes {
     ($modifier:expr) => {{
         let modifier = $modifier;
-        header_changes(
+        $crate::build::filters::changes(
             modifier
                 .set
                 .iter()
@@ -79,6 +73,8 @@ macro_rules! header_changes {
         )
     }};
 }
+
+pub(super) use header_changes;
 
 /// Reads the filters of a rule with these matches.
 pub(crate) fn of_rule(
@@ -126,16 +122,8 @@ pub(crate) fn of_rule(
             Type::RequestMirror => {
                 let mirror = filter.request_mirror.as_ref();
                 let mirror = mirror.ok_or_else(|| empty("requestMirror"))?;
-                read.mirrors.push(RuleMirror {
-                    filter: index,
-                    share: share(mirror),
-                    target: backends::follow(
-                        &mirror_ref(mirror, from.namespace),
-                        from,
-                        resources,
-                        context,
-                    ),
-                });
+                let mirror = mirrors::read(index, mirror, from, resources, context);
+                read.mirrors.push(mirror);
             }
             Type::Cors => {
                 once(again, "CORS")?;
@@ -146,8 +134,12 @@ pub(crate) fn of_rule(
             Type::ExtensionRef => {
                 let reference = filter.extension_ref.as_ref();
                 let reference = reference.ok_or_else(|| empty("extensionRef"))?;
-                let RouteFilter { rewrite, respond } =
-                    route_filter::follow(reference, from, resources)?;
+                let RouteFilter {
+                    rewrite,
+                    respond,
+                    credential,
+                    cookies,
+                } = route_filter::follow(reference, from, resources)?;
                 if let Some(rewrite) = rewrite {
                     add_rewrite(&mut read.rewrite, rewrite)?;
                 }
@@ -155,6 +147,16 @@ pub(crate) fn of_rule(
                     once(read.respond.is_some(), "directResponse")?;
                     read.respond = Some(respond);
                 }
+                if let Some(credential) = credential {
+                    once(read.credential.is_some(), "credentialInjection")?;
+                    read.credential = Some(credential);
+                }
+                if !cookies.is_empty() && !read.cookies.is_empty() {
+                    let message =
+                        "only one HTTPRouteFilter with matches is supported per HTTPRouteRule";
+                    return Err(Invalid::value(message.to_owned()).into());
+                }
+                read.cookies.extend(cookies);
             }
         }
     }
@@ -183,47 +185,6 @@ pub(crate) fn of_rule(
         }
     }
     Ok(read)
-}
-
-/// What a RequestMirror filter refers to, with the API's defaults.
-pub(crate) fn mirror_ref<'a>(
-    mirror: &'a api::HttpRouteRulesFiltersRequestMirror,
-    namespace: &Arc<str>,
-) -> BackendRef<'a> {
-    let api::HttpRouteRulesFiltersRequestMirrorBackendRef {
-        group,
-        kind,
-        name,
-        namespace: of,
-        port,
-    } = &mirror.backend_ref;
-    let namespace = of
-        .as_deref()
-        .map_or_else(|| Arc::clone(namespace), Into::into);
-    BackendRef {
-        group: group.as_deref().unwrap_or_default(),
-        kind: kind.as_deref().unwrap_or("Service"),
-        name: NamespacedName::new(namespace, name.as_str()),
-        port: *port,
-    }
-}
-
-/// The share of requests that is mirrored: a fraction before a percentage, else all.
-fn share(mirror: &api::HttpRouteRulesFiltersRequestMirror) -> PerMillion {
-    let api::HttpRouteRulesFiltersRequestMirror {
-        backend_ref: _,
-        fraction,
-        percent,
-    } = mirror;
-    let percent = match (fraction, percent) {
-        (Some(fraction), _) => {
-            let denominator = fraction.denominator.unwrap_or(100);
-            100.0 * fraction.numerator as f32 / denominator as f32
-        }
-        (None, Some(percent)) => *percent as f32,
-        (None, None) => return PerMillion::ALWAYS,
-    };
-    PerMillion::from_percent(percent)
 }
 
 /// Several filters may say different parts of what is changed in the URL.
@@ -256,39 +217,8 @@ fn incompatible(message: String) -> Invalid {
     }
 }
 
-/// Reads the filters of a backendRef: changes to request headers, then to response headers.
-pub(crate) fn of_backend_ref(
-    filters: &[api::HttpRouteRulesBackendRefsFilters],
-) -> Result<(HeaderChanges, HeaderChanges), Invalid> {
-    use api::HttpRouteRulesBackendRefsFiltersType as Type;
-    let (mut request, mut response) = (HeaderChanges::default(), HeaderChanges::default());
-    for (index, filter) in filters.iter().enumerate() {
-        let again = filters[..index].iter().any(|it| it.r#type == filter.r#type);
-        let empty = |name| Invalid::value(format!("filters[{index}] ({name}) has no settings"));
-        match filter.r#type {
-            Type::RequestHeaderModifier => {
-                once(again, "RequestHeaderModifier")?;
-                let modifier = filter.request_header_modifier.as_ref();
-                request = header_changes!(modifier.ok_or_else(|| empty("requestHeaderModifier"))?)?;
-            }
-            Type::ResponseHeaderModifier => {
-                once(again, "ResponseHeaderModifier")?;
-                let modifier = filter.response_header_modifier.as_ref();
-                response =
-                    header_changes!(modifier.ok_or_else(|| empty("responseHeaderModifier"))?)?;
-            }
-            Type::RequestRedirect => return Err(Invalid::backend_filter("RequestRedirect")),
-            Type::UrlRewrite => return Err(Invalid::backend_filter("URLRewrite")),
-            Type::RequestMirror => return Err(Invalid::backend_filter("RequestMirror")),
-            Type::Cors => return Err(Invalid::backend_filter("CORS")),
-            Type::ExternalAuth => return Err(Invalid::backend_filter("ExternalAuth")),
-            Type::ExtensionRef => return Err(Invalid::backend_filter("ExtensionRef")),
-        }
-    }
-    Ok((request, response))
-}
-
-fn once(again: bool, name: &str) -> Result<(), Invalid> {
+/// Refuses a filter that is given again.
+pub(super) fn once(again: bool, name: &str) -> Result<(), Invalid> {
     if again {
         return Err(incompatible(format!(
             "the filter {name} is given more than once"
@@ -297,7 +227,8 @@ fn once(again: bool, name: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn header_changes<'a>(
+/// Changes of headers as the plan has them.
+pub(super) fn changes<'a>(
     set: impl Iterator<Item = (&'a str, &'a str)>,
     add: impl Iterator<Item = (&'a str, &'a str)>,
     remove: impl Iterator<Item = &'a str>,
@@ -329,7 +260,8 @@ pub(crate) fn headers<'a>(
     Ok(read)
 }
 
-fn header_name(name: &str) -> Result<HeaderName, Invalid> {
+/// A header that may be changed.
+pub(crate) fn header_name(name: &str) -> Result<HeaderName, Invalid> {
     let read = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| Invalid::value(format!("{name:?} is no header name")))?;
     if read == http::header::HOST {

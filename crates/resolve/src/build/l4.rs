@@ -4,11 +4,10 @@
 
 use std::sync::Arc;
 
-use weir_plan::{
-    HeaderChanges, HostMatch, L4Action, L4Route, NamespacedName, Origin, RuleName, UpstreamProtocol,
-};
+use weir_plan::{HostMatch, L4Action, L4Route, NamespacedName, Origin, RuleName, UpstreamProtocol};
 
 use super::action::{self, Scope};
+use super::backend_filters::BackendFilters;
 use super::backends::{self, BackendRef, Referring};
 use super::rules::RuleBackend;
 use crate::Context;
@@ -66,8 +65,8 @@ pub(crate) fn backends(
             weight: *weight,
             target: backends::follow(to, from, resources, context),
             invalid: None,
-            request_headers: HeaderChanges::default(),
-            response_headers: HeaderChanges::default(),
+            unresolved: None,
+            filters: BackendFilters::default(),
         })
         .collect()
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use http::{HeaderName, Method};
-use weir_plan::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, ValueMatch};
+use weir_plan::{CookieMatch, HeaderMatch, PathMatch, QueryMatch, RouteMatch, ValueMatch};
 
 use super::rules::Invalid;
+use crate::api::http_route_filter as filter;
 use crate::expression;
 use gateway_api::experimental::httproutes as api;
 
@@ -18,6 +19,7 @@ pub(crate) fn read(matches: &[api::HttpRouteRulesMatches]) -> Result<Vec<RouteMa
             method,
             headers: Vec::new(),
             query: Vec::new(),
+            cookies: Vec::new(),
         }]);
     }
     matches.iter().map(read_one).collect()
@@ -35,7 +37,54 @@ fn read_one(it: &api::HttpRouteRulesMatches) -> Result<RouteMatch, Invalid> {
         method: method.as_ref().map(self::method),
         headers: self::headers(headers.as_deref().unwrap_or_default())?,
         query: query(query_params.as_deref().unwrap_or_default())?,
+        // Those of an HTTPRouteFilter come later, see `with_cookies`.
+        cookies: Vec::new(),
     })
+}
+
+/// Each match of a rule with each set of cookies, any of which is to be there as well. None: the matches as they are.
+pub(crate) fn with_cookies(
+    matches: Vec<RouteMatch>,
+    cookies: &[Vec<CookieMatch>],
+) -> Vec<RouteMatch> {
+    if cookies.is_empty() {
+        return matches;
+    }
+    let each = matches.iter().flat_map(|it| {
+        cookies.iter().map(move |cookies| RouteMatch {
+            path: it.path.clone(),
+            method: it.method.clone(),
+            headers: it.headers.clone(),
+            query: it.query.clone(),
+            cookies: cookies.clone(),
+        })
+    });
+    each.collect()
+}
+
+/// The conditions on cookies of an HTTPRouteFilter.
+pub(crate) fn cookies(cookies: &[filter::CookieMatch]) -> Result<Vec<CookieMatch>, Invalid> {
+    let read = |it: &filter::CookieMatch| {
+        let filter::CookieMatch {
+            r#type,
+            name,
+            value,
+        } = it;
+        let regular = match r#type.as_deref() {
+            None | Some("Exact") => false,
+            Some("RegularExpression") => true,
+            Some(other) => {
+                return Err(Invalid::value(format!(
+                    "{other:?} is no way to match a cookie; use Exact or RegularExpression"
+                )));
+            }
+        };
+        Ok(CookieMatch {
+            name: name.as_str().into(),
+            value: self::value("cookie", name, regular, value)?,
+        })
+    };
+    cookies.iter().map(read).collect()
 }
 
 fn path(path: Option<&api::HttpRouteRulesMatchesPath>) -> Result<PathMatch, Invalid> {

@@ -4,12 +4,14 @@
 //! another, and only the tables of its listeners are put together anew.
 
 mod action;
+mod backend_filters;
 pub(crate) mod backends;
 mod cors;
 mod filters;
 mod grpc;
 mod l4;
 mod matches;
+mod mirrors;
 mod order;
 pub(crate) mod route;
 mod route_filter;
@@ -35,7 +37,6 @@ use crate::topology::attachments::{Attachments, place};
 use crate::topology::routes::{RouteDetail, route_ref};
 pub(crate) use backends::UNSERVED as UNSERVED_BACKENDS;
 use route::Built;
-pub(crate) use route_filter::UNSERVED as UNSERVED_FILTERS;
 use table::Table;
 
 /// What was built last time.
@@ -187,6 +188,7 @@ impl BuiltRoute {
             backends,
             http_route_filters,
             config_maps,
+            secrets,
         } = changes;
         let touches = |changed: &BTreeSet<_>, used: &[NamespacedName]| {
             !changed.is_empty() && used.iter().any(|it| changed.contains(it))
@@ -196,6 +198,7 @@ impl BuiltRoute {
             || touches(backends, &self.built.backends)
             || touches(http_route_filters, &self.built.http_route_filters)
             || touches(config_maps, &self.built.config_maps)
+            || touches(secrets, &self.built.secrets)
     }
 }
 

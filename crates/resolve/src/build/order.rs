@@ -74,13 +74,14 @@ pub(crate) fn precedence(a: &Entry, b: &Entry) -> Ordering {
 }
 
 /// Exact paths first, then expressions and then prefixes, each from the longest; then methods, many headers, many
-/// parameters.
+/// parameters, many cookies.
 fn specificity(it: &RouteMatch) -> impl Ord + use<> {
     let RouteMatch {
         path,
         method,
         headers,
         query,
+        cookies,
     } = it;
     let path = match path {
         PathMatch::Exact(path) => (0, Reverse(path.len())),
@@ -92,5 +93,6 @@ fn specificity(it: &RouteMatch) -> impl Ord + use<> {
         method.is_none(),
         Reverse(headers.len()),
         Reverse(query.len()),
+        Reverse(cookies.len()),
     )
 }

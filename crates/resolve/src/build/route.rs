@@ -10,7 +10,7 @@ use super::backends::{BackendRef, Referring, Unresolved};
 use super::order::Entry;
 use super::order::L4Entry;
 use super::rules::{self, Invalid, Rule, backend_ref};
-use super::{filters, grpc, l4, route_filter};
+use super::{backend_filters, grpc, l4, mirrors, route_filter};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath};
 use crate::effective::{Applied, EffectiveRule};
 use crate::own::OwnSettings;
@@ -37,9 +37,10 @@ pub(crate) struct Built {
     pub(crate) services: Vec<NamespacedName>,
     pub(crate) backends: Vec<NamespacedName>,
     pub(crate) crosses: bool,
-    /// The HTTPRouteFilters that it refers to, and the ConfigMaps that these refer to.
+    /// The HTTPRouteFilters that it refers to, and the ConfigMaps and Secrets that these refer to.
     pub(crate) http_route_filters: Vec<NamespacedName>,
     pub(crate) config_maps: Vec<NamespacedName>,
+    pub(crate) secrets: Vec<NamespacedName>,
     /// What is worth saying about its rules.
     pub(crate) found: Vec<Diagnostic>,
 }
@@ -91,6 +92,7 @@ pub(crate) fn build(
         crosses: false,
         http_route_filters: Vec::new(),
         config_maps: Vec::new(),
+        secrets: Vec::new(),
         found: Vec::new(),
     };
     match &detail.object {
@@ -266,16 +268,19 @@ impl Built {
 
     /// Notes what a rule refers to, so that it is built again when that changes.
     fn depend(&mut self, spec: &api::HttpRouteRules, namespace: &Arc<str>, resources: &Resources) {
-        let filters = spec.filters.iter().flatten();
-        let references = filters.filter_map(|it| it.extension_ref.as_ref());
-        for name in references.filter_map(|it| route_filter::name(it, namespace)) {
+        for name in
+            backend_filters::references(spec).filter_map(|it| route_filter::name(&it, namespace))
+        {
             self.config_maps
                 .extend(route_filter::config_map(&name, resources));
+            let secret = route_filter::secret(&name, resources);
+            self.crosses |= secret.as_ref().is_some_and(|it| it.namespace != *namespace);
+            self.secrets.extend(secret);
             self.http_route_filters.push(name);
         }
-        let mirrors = spec.filters.iter().flatten();
-        for it in mirrors.filter_map(|it| it.request_mirror.as_ref()) {
-            self.depend_on(&filters::mirror_ref(it, namespace), namespace);
+        let filters = spec.filters.iter().flatten();
+        for it in filters.filter_map(|it| it.request_mirror.as_ref()) {
+            self.depend_on(&mirrors::backend_ref(it, namespace), namespace);
         }
         for it in spec.backend_refs.iter().flatten() {
             self.depend_on(&backend_ref(it, namespace), namespace);
@@ -349,6 +354,7 @@ impl Built {
                     "invalid-filter",
                     invalid.message.clone(),
                 );
+                self.verdict.unresolved.extend(backend.unresolved.clone());
                 let message = format!("backendRefs[{place}]: {}", invalid.message);
                 let reason = invalid.reason;
                 self.verdict.invalid.push(InvalidRule {

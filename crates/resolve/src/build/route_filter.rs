@@ -1,41 +1,43 @@
 //! HTTPRouteFilters: what a filter of type `ExtensionRef` leads to, and what comes of it for its rule.
 //!
-//! What is not served refuses the whole rule: a credential that is not injected or a match that is not made would open
-//! what the filter closes.
+//! A part that cannot be used refuses the whole rule: a credential that is not injected or a match that is not made
+//! would open what the filter closes.
 
 use std::sync::Arc;
 
 use http::HeaderName;
-use http::header::CONTENT_TYPE;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use weir_plan::features::rate_limit::HeaderNameText;
 use weir_plan::features::response_override::ReplacedBody;
 use weir_plan::{
-    DirectContent, DirectResponse, ForwardedPath, HostRewrite, NamespacedName, RegexRewrite,
-    RouteKind, UrlRewrite,
+    CookieMatch, Credential, DirectContent, DirectResponse, ForwardedPath, HostRewrite,
+    NamespacedName, RegexRewrite, RouteKind, UrlRewrite,
 };
 
 use super::backends::{Referring, Unresolved};
-use super::filters::{Refusal, headers};
-use super::matches::groups;
+use super::filters::{Refusal, header_name, headers};
+use super::matches::{self, groups};
 use super::rules::Invalid;
 use crate::api::POLICY_GROUP;
 use crate::api::http_route_filter::{
-    DirectResponseFilter, HostnameRewrite, HttpRouteFilterSpec, RegexPathRewrite,
-    RegexSubstitution, UrlRewriteFilter,
+    CredentialInjection, DirectResponseFilter, FilterMatch, HostnameRewrite, HttpRouteFilterSpec,
+    InjectedCredential, RegexPathRewrite, RegexSubstitution, SecretRef, UrlRewriteFilter,
 };
+use crate::api::secret::{self, CREDENTIAL};
 use crate::features::response_override::{self, HeaderChanges, HeaderValue, OverrideBody};
 use crate::operators;
+use crate::references::{Referent, Referrer, permitted};
 use crate::resources::Resources;
 use gateway_api::experimental::httproutes as api;
-
-/// The fields of a filter for which a rule answers 500, below its spec.
-pub(crate) const UNSERVED: &str = "credentialInjection matches";
 
 /// What an HTTPRouteFilter does to its rule.
 #[derive(Debug)]
 pub(crate) struct RouteFilter {
     pub(crate) rewrite: Option<UrlRewrite>,
     pub(crate) respond: Option<DirectResponse>,
+    pub(crate) credential: Option<Credential>,
+    /// Sets of cookies, any of which requests must have. Empty: none.
+    pub(crate) cookies: Vec<Vec<CookieMatch>>,
 }
 
 /// The HTTPRouteFilter that a reference means, whether or not there is one. None: it means something else.
@@ -80,17 +82,6 @@ pub(crate) fn follow(
         credential_injection,
         matches,
     } = &filter.spec;
-    let unsupported = |what: &str| {
-        Err(Refusal::Invalid(Invalid::filter(&format!(
-            "{what} of HTTPRouteFilter {name}"
-        ))))
-    };
-    if credential_injection.is_some() {
-        return unsupported("credentialInjection");
-    }
-    if matches.as_ref().is_some_and(|it| !it.is_empty()) {
-        return unsupported("matches");
-    }
     let invalid = |Invalid { reason, message }| {
         let message = format!("invalid filter HTTPRouteFilter: {message}");
         Refusal::Invalid(Invalid { reason, message })
@@ -100,9 +91,100 @@ pub(crate) fn follow(
         .as_ref()
         .map(|it| respond(it, &name, from.kind, resources))
         .transpose();
+    let credential = credential_injection
+        .as_ref()
+        .map(|it| credential(it, &name, resources))
+        .transpose();
+    let matches = matches.iter().flatten();
+    let cookies = matches
+        .map(|FilterMatch { cookies }| matches::cookies(cookies.as_deref().unwrap_or_default()));
     Ok(RouteFilter {
         rewrite: rewrite.map_err(invalid)?,
         respond: respond.map_err(invalid)?,
+        credential: credential.map_err(invalid)?,
+        cookies: cookies.collect::<Result<_, _>>().map_err(invalid)?,
+    })
+}
+
+/// The Secret that an HTTPRouteFilter takes a credential from.
+pub(crate) fn secret(filter: &NamespacedName, resources: &Resources) -> Option<NamespacedName> {
+    let filter_spec = &resources.http_route_filters.get(filter)?.spec;
+    let injection = filter_spec.credential_injection.as_ref()?;
+    Some(secret_name(&injection.credential.value_ref, filter))
+}
+
+fn secret_name(reference: &SecretRef, filter: &NamespacedName) -> NamespacedName {
+    let namespace = reference
+        .namespace
+        .as_deref()
+        .map_or_else(|| Arc::clone(&filter.namespace), Into::into);
+    NamespacedName::new(namespace, reference.name.as_str())
+}
+
+/// The credential itself is in no message.
+fn credential(
+    injection: &CredentialInjection,
+    filter: &NamespacedName,
+    resources: &Resources,
+) -> Result<Credential, Invalid> {
+    let CredentialInjection {
+        header,
+        overwrite,
+        credential: InjectedCredential { value_ref },
+    } = injection;
+    let SecretRef {
+        group,
+        kind,
+        name: _,
+        namespace: _,
+    } = value_ref;
+    let (group, kind) = (group.as_deref().unwrap_or_default(), kind.as_deref());
+    if (group, kind.unwrap_or("Secret")) != ("", "Secret") {
+        let message = "a credential comes from a Secret of the core group only";
+        return Err(Invalid::value(message.to_owned()));
+    }
+    let secret = secret_name(value_ref, filter);
+    let from = Referrer {
+        group: POLICY_GROUP,
+        kind: "HTTPRouteFilter",
+        namespace: &filter.namespace,
+    };
+    let to = Referent {
+        group: "",
+        kind: "Secret",
+        namespace: &secret.namespace,
+        name: &secret.name,
+    };
+    if !permitted(&resources.reference_grants, from, to) {
+        return Err(Invalid::value(format!(
+            "secret {secret} is in another namespace, which has no ReferenceGrant for it"
+        )));
+    }
+    let found = resources
+        .secrets
+        .get(&secret)
+        .ok_or_else(|| Invalid::value(format!("secret {secret} does not exist")))?;
+    let value = match &found.credential {
+        Some(secret::Credential::Value(value)) => value.clone(),
+        Some(secret::Credential::Unfit) => {
+            return Err(Invalid::value(format!(
+                "credential key {CREDENTIAL} of secret {secret} is no header's value; it may have a line break at its end"
+            )));
+        }
+        None => {
+            return Err(Invalid::value(format!(
+                "credential key {CREDENTIAL} not found in secret {secret}"
+            )));
+        }
+    };
+    let header = match header.as_deref().filter(|it| !it.is_empty()) {
+        None => AUTHORIZATION,
+        Some(name) => header_name(name)?,
+    };
+    Ok(Credential {
+        header: HeaderNameText(header),
+        overwrite: *overwrite == Some(true),
+        value,
     })
 }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use weir_plan::{HeaderChanges, NamespacedName, RouteMatch};
+use weir_plan::{NamespacedName, RouteMatch};
 
+use super::backend_filters::{self, BackendFilters};
 use super::backends::{self, BackendRef, Referring, Target, Unresolved};
 use super::filters::{self, Filters, Refusal};
 use super::matches;
@@ -35,10 +36,10 @@ pub(crate) struct RuleBackend {
     pub(crate) target: Result<Target, Unresolved>,
     /// Why its filters cannot be served; its share of the requests answers 500.
     pub(crate) invalid: Option<Invalid>,
-    /// Changes to request headers.
-    pub(crate) request_headers: HeaderChanges,
-    /// Changes to response headers.
-    pub(crate) response_headers: HeaderChanges,
+    /// The filter that leads nowhere, which is then why.
+    pub(crate) unresolved: Option<Unresolved>,
+    /// What its filters say. Nothing where they cannot be served.
+    pub(crate) filters: BackendFilters,
 }
 
 /// Why a rule cannot be served as written: the condition `Accepted=False`, or `PartiallyInvalid` where others can.
@@ -69,7 +70,7 @@ impl Invalid {
     /// The same for a filter of a backendRef.
     pub(crate) fn backend_filter(name: &str) -> Self {
         Self::value(format!(
-            "the filter {name} is not supported on a backendRef, whose share of requests answers 500"
+            "specific filter is not supported within BackendRef, only RequestHeaderModifier, ResponseHeaderModifier and gateway.envoyproxy.io/HTTPRouteFilter are supported: {name}; its share of requests answers 500"
         ))
     }
 }
@@ -114,15 +115,9 @@ pub(crate) fn read(
         Err(invalid) => (Vec::new(), Some(invalid)),
     };
     let filters = rule.filters.as_deref().unwrap_or_default();
-    let (filters, refused, unresolved) =
-        match filters::of_rule(filters, &matches, from, resources, context) {
-            Ok(filters) => (filters, None, None),
-            Err(Refusal::Invalid(refused)) => (Filters::default(), Some(refused), None),
-            Err(Refusal::Unresolved(unresolved)) => {
-                let refused = Invalid::value(unresolved.message.clone());
-                (Filters::default(), Some(refused), Some(unresolved))
-            }
-        };
+    let filters = filters::of_rule(filters, &matches, from, resources, context);
+    let (filters, refused, unresolved) = served(filters);
+    let matches = matches::with_cookies(matches, &filters.cookies);
     Rule {
         matches,
         filters,
@@ -148,18 +143,27 @@ fn backend(
         weight,
     } = it;
     let target = backends::follow(&backend_ref(it, from.namespace), from, resources, context);
-    let (changes, invalid) = match filters::of_backend_ref(filters.as_deref().unwrap_or_default()) {
-        Ok(changes) => (changes, None),
-        Err(invalid) => (Default::default(), Some(invalid)),
-    };
-    let (request_headers, response_headers) = changes;
+    let filters = filters.as_deref().unwrap_or_default();
+    let (filters, invalid, unresolved) = served(backend_filters::read(filters, from, resources));
     let weight = u32::try_from(weight.unwrap_or(1)).unwrap_or(0);
     RuleBackend {
         weight,
         target,
         invalid,
-        request_headers,
-        response_headers,
+        unresolved,
+        filters,
+    }
+}
+
+/// What filters say, or why they cannot be served, and which of them leads nowhere if that is why.
+fn served<T: Default>(read: Result<T, Refusal>) -> (T, Option<Invalid>, Option<Unresolved>) {
+    match read {
+        Ok(filters) => (filters, None, None),
+        Err(Refusal::Invalid(refused)) => (T::default(), Some(refused), None),
+        Err(Refusal::Unresolved(unresolved)) => {
+            let refused = Invalid::value(unresolved.message.clone());
+            (T::default(), Some(refused), Some(unresolved))
+        }
     }
 }
 

@@ -61,6 +61,7 @@ impl<'a> Ignored<'a> {
             services,
             endpoint_slices,
             config_maps,
+            secrets,
             backends,
             policies,
             envoy_proxies,
@@ -102,6 +103,7 @@ impl<'a> Ignored<'a> {
             |it| &it.metadata,
         );
         add(&mut all, "", "ConfigMap", config_maps, |it| &it.metadata);
+        add(&mut all, "", "Secret", secrets, |it| &it.metadata);
         add(&mut all, policy, "Backend", backends, |it| &it.metadata);
         add(&mut all, policy, "BackendTrafficPolicy", policies, |it| {
             &it.metadata

@@ -32,6 +32,7 @@ mod messages;
 mod mirror;
 mod rate_limit_global;
 mod rate_limit_local;
+mod redirect;
 mod reload;
 mod retry;
 mod route_filter;

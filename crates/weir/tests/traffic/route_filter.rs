@@ -264,6 +264,119 @@ fn host_names_come_from_headers_endpoints_and_paths() {
     }
 }
 
+fn secret(name: &str, credential: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {{credential: {credential}}}\n"
+    )
+}
+
+#[test]
+fn credentials_are_injected_and_renewed_and_shown_nowhere() {
+    let (one, two) = (Backend::named("one"), Backend::named("two"));
+    let inject = |more: &str| {
+        format!("{{credentialInjection: {{credential: {{valueRef: {{name: key}}}}{more}}}}}")
+    };
+    let split = format!(
+        "{{matches: [{{path: {{value: /split}}}}], backendRefs: [{}, {{group: gateway.envoyproxy.io, kind: Backend, \
+         name: two, filters: [{}, {{type: RequestHeaderModifier, requestHeaderModifier: {{set: [{{name: x-key, value: none}}]}}}}]}}]}}",
+        to("one"),
+        refer("forced"),
+    );
+    let rules = rules(&[
+        rule("/add", "added", &to("one")),
+        rule("/force", "forced", &to("one")),
+        split,
+    ]);
+    let added = filter("added", &inject(""));
+    let forced = filter("forced", &inject(", header: x-key, overwrite: true"));
+    let (yaml_one, yaml_two) = (one.yaml("one"), two.yaml("two"));
+    let documents = |credential: &str| {
+        [
+            EDGE.to_owned(),
+            yaml_one.clone(),
+            yaml_two.clone(),
+            rules.clone(),
+            added.clone(),
+            forced.clone(),
+            secret("key", credential),
+        ]
+    };
+    let start = documents("Bearer hunter2");
+    let mut gateway = Gateway::setup()
+        .log()
+        .start(&start.each_ref().map(String::as_str));
+    let seen = |gateway: &Gateway, path: &str, headers: &[(&str, &str)]| {
+        let bytes = request("GET", "any.example", path, headers, b"");
+        let backend = match call(gateway.address(), &bytes).text().as_str() {
+            "one" => one.last(),
+            _ => two.last(),
+        };
+        ["authorization", "x-key"].map(|name| backend.header(name).unwrap_or("-").to_owned())
+    };
+    let own = [("authorization", "mine"), ("x-key", "mine")];
+    assert_eq!(seen(&gateway, "/add", &[]), ["Bearer hunter2", "-"]);
+    assert_eq!(seen(&gateway, "/add", &own), ["mine", "mine"]);
+    assert_eq!(seen(&gateway, "/force", &[]), ["-", "Bearer hunter2"]);
+    assert_eq!(seen(&gateway, "/force", &own), ["mine", "Bearer hunter2"]);
+    // Of a backend's own it is its share of the requests that carries it, after its other changes.
+    let split: Vec<_> = (0..40).map(|_| seen(&gateway, "/split", &[])).collect();
+    let injected = split.iter().filter(|it| it[1] == "Bearer hunter2").count();
+    assert_eq!(injected, two.count());
+    assert!((1..40).contains(&injected), "{injected}");
+    assert!(
+        split
+            .iter()
+            .all(|it| it[1] == "-" || it[1] == "Bearer hunter2")
+    );
+
+    let renewed = documents("Bearer hunter3");
+    gateway.apply(&renewed.each_ref().map(String::as_str));
+    assert_eq!(seen(&gateway, "/add", &[]), ["Bearer hunter3", "-"]);
+    let without = renewed.each_ref().map(String::as_str);
+    gateway.apply(&without[..6]);
+    let shut = get(gateway.address(), "any.example", "/add");
+    assert_eq!(shut.brief(), (500, String::new()));
+    let logged = serde_json::to_string(&gateway.logged(46)).unwrap();
+    assert!(!logged.contains("hunter"), "{logged}");
+}
+
+#[test]
+fn cookies_choose_a_rule() {
+    let (canary, stable) = (Backend::named("canary"), Backend::named("stable"));
+    let cookies = "{matches: [{cookies: [{name: version, value: next}, {type: RegularExpression, name: user, value: 'u[0-9]+'}]}, \
+        {cookies: [{name: canary, value: 'yes'}]}]}";
+    let gateway = Gateway::start(&[
+        EDGE,
+        &canary.yaml("canary"),
+        &stable.yaml("stable"),
+        &filter("cookies", cookies),
+        &rules(&[
+            format!("{{backendRefs: [{}]}}", to("stable")),
+            rule("/", "cookies", &to("canary")),
+        ]),
+    ]);
+    let cases: [(&[&str], &str); 12] = [
+        (&[], "stable"),
+        (&["canary=yes"], "canary"),
+        (&["canary=\"yes\""], "canary"),
+        (&["a=b; canary=yes; c=d"], "canary"),
+        (&["a=b", "canary=yes"], "canary"),
+        (&["canary=yes, a=b"], "stable"),
+        (&["canary=no; canary=yes"], "stable"),
+        (&["Canary=yes"], "stable"),
+        (&["xcanary=yes"], "stable"),
+        (&["version=next"], "stable"),
+        (&["version=next; user=u42"], "canary"),
+        (&["version=next; user=u42x"], "stable"),
+    ];
+    for (cookies, expected) in cases {
+        let headers: Vec<_> = cookies.iter().map(|it| ("cookie", *it)).collect();
+        let bytes = request("GET", "any.example", "/", &headers, b"");
+        let response = call(gateway.address(), &bytes);
+        assert_eq!(response.brief(), (200, expected.to_owned()), "{cookies:?}");
+    }
+}
+
 #[test]
 fn a_filter_that_is_not_there_or_not_served_closes_its_rule_until_it_is() {
     let backend = Backend::named("open");
@@ -277,8 +390,11 @@ fn a_filter_that_is_not_there_or_not_served_closes_its_rule_until_it_is() {
     assert_eq!(shut(&gateway), (500, String::new()));
     let open = get(gateway.address(), "any.example", "/").brief();
     assert_eq!(open, (200, "open".to_owned()));
-    let cookies = filter("later", "{matches: [{cookies: [{name: a, value: b}]}]}");
-    gateway.apply(&[EDGE, &yaml, &rules, &cookies]);
+    let operators = filter(
+        "later",
+        "{directResponse: {body: {type: Inline, inline: '%HOSTNAME%'}}}",
+    );
+    gateway.apply(&[EDGE, &yaml, &rules, &operators]);
     assert_eq!(shut(&gateway), (500, String::new()));
     let served = filter("later", "{urlRewrite: {hostname: {type: Backend}}}");
     gateway.apply(&[EDGE, &yaml, &rules, &served]);

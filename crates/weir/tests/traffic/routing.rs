@@ -282,53 +282,6 @@ fn header_modifiers_change_requests_and_responses() {
 }
 
 #[test]
-fn redirects_say_where_to_go() {
-    let rule = |path: &str, redirect: &str| {
-        format!(
-            "{{matches: [{{path: {{value: {path}}}}}], filters: [{{type: RequestRedirect, requestRedirect: {redirect}}}]}}"
-        )
-    };
-    let rules = [
-        rule("/host", "{hostname: new.example}"),
-        rule("/scheme", "{scheme: https, statusCode: 301}"),
-        rule(
-            "/full",
-            "{path: {type: ReplaceFullPath, replaceFullPath: /all/new}}",
-        ),
-        rule(
-            "/prefix",
-            "{path: {type: ReplacePrefixMatch, replacePrefixMatch: /fresh}}",
-        ),
-        rule("/port", "{port: 8443, statusCode: 302}"),
-        rule(
-            "/all",
-            "{scheme: https, hostname: new.example, port: 443, path: {type: ReplaceFullPath, replaceFullPath: /}}",
-        ),
-    ];
-    let gateway = Gateway::start(&[
-        EDGE,
-        &route("redirects", &format!("[{}]", rules.join(", "))),
-    ]);
-    let cases = [
-        ("/host/a?b=c", 302, "http://new.example/host/a?b=c"),
-        ("/scheme/a", 301, "https://old.example/scheme/a"),
-        ("/full/a?b=c", 302, "http://old.example/all/new?b=c"),
-        ("/prefix/a?b=c", 302, "http://old.example/fresh/a?b=c"),
-        ("/prefix", 302, "http://old.example/fresh"),
-        ("/port", 302, "http://old.example:8443/port"),
-        ("/all/x", 302, "https://new.example/"),
-    ];
-    for (target, status, location) in cases {
-        let response = get(gateway.address(), "old.example", target);
-        assert_eq!(
-            (response.status, response.header("location")),
-            (status, Some(location)),
-            "{target}"
-        );
-    }
-}
-
-#[test]
 fn rewrites_change_what_the_backend_sees() {
     let backend = Backend::start(|_| reply(200, ""));
     let rule = |path: &str, rewrite: &str| {
@@ -379,6 +332,68 @@ fn rewrites_change_what_the_backend_sees() {
             (Some(host), path),
             "{target}"
         );
+    }
+}
+
+#[test]
+fn every_kind_of_match_is_made() {
+    let kinds = [
+        "path: {type: Exact, value: /exact}",
+        "path: {value: /prefix}",
+        "path: {type: RegularExpression, value: '/regex/[0-9]+'}",
+        "method: PATCH",
+        "headers: [{name: X-Exact, value: one}]",
+        "headers: [{type: RegularExpression, name: x-regex, value: 'a+'}]",
+        "queryParams: [{name: exact, value: one}]",
+        "queryParams: [{type: RegularExpression, name: regex, value: 'a+'}]",
+        "path: {value: /all}, method: PUT, headers: [{name: a, value: b}], queryParams: [{name: c, value: d}]",
+    ];
+    let rules = kinds.iter().enumerate().map(|(index, kind)| {
+        let tell = format!("{{type: RequestHeaderModifier, requestHeaderModifier: {{set: [{{name: rule, value: '{index}'}}]}}}}");
+        format!("{{name: rule-{index}, matches: [{{{kind}}}], filters: [{tell}], backendRefs: [{}]}}", to("echo"))
+    });
+    let backend = Backend::start(|seen| reply(200, seen.header("rule").unwrap_or_default()));
+    let rules = rules.collect::<Vec<_>>().join(", ");
+    let gateway = Gateway::start(&[
+        EDGE,
+        &backend.yaml("echo"),
+        &route("kinds", &format!("[{rules}]")),
+    ]);
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], Option<usize>);
+    let cases: [Case<'_>; 22] = [
+        ("GET", "/exact", &[], Some(0)),
+        ("GET", "/exact?a=b", &[], Some(0)),
+        ("GET", "/exact/", &[], None),
+        ("GET", "/Exact", &[], None),
+        ("GET", "/prefix/a", &[], Some(1)),
+        ("GET", "/prefixed", &[], None),
+        ("GET", "/regex/42", &[], Some(2)),
+        ("GET", "/regex/42/a", &[], None),
+        ("GET", "/a/regex/42", &[], None),
+        ("PATCH", "/", &[], Some(3)),
+        ("GET", "/", &[], None),
+        ("GET", "/", &[("x-EXACT", "one")], Some(4)),
+        ("GET", "/", &[("x-exact", "One")], None),
+        ("GET", "/", &[("x-regex", "aaa")], Some(5)),
+        ("GET", "/", &[("x-regex", "aab")], None),
+        ("GET", "/?exact=one", &[], Some(6)),
+        ("GET", "/?exact=two&exact=one", &[], None),
+        ("GET", "/?Exact=one", &[], None),
+        ("GET", "/?regex=aa", &[], Some(7)),
+        ("GET", "/?regex=aab", &[], None),
+        ("PUT", "/all/x?c=d", &[("a", "b")], Some(8)),
+        ("PUT", "/all/x?c=e", &[("a", "b")], None),
+    ];
+    for (method, target, headers, rule) in cases {
+        let response = call(
+            gateway.address(),
+            &request(method, "any.example", target, headers, b""),
+        );
+        let expected = match rule {
+            Some(rule) => (200, rule.to_string()),
+            None => (404, String::new()),
+        };
+        assert_eq!(response.brief(), expected, "{method} {target} {headers:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! What routes are built to, as tables of what goes in and what comes out.
 
 mod backends;
+mod credential;
 mod filters;
 mod grpc;
 mod l4;

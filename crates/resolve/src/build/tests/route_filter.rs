@@ -11,17 +11,21 @@ use weir_plan::RouteAction;
 use super::{action, found, rules};
 use crate::fixtures::{edge, resolved, route, route_conditions, service, to_service};
 
-fn filter(name: &str, spec: Value) -> Value {
+pub(super) fn filter(name: &str, spec: Value) -> Value {
     json!({"kind": "HTTPRouteFilter", "metadata": {"name": name}, "spec": spec})
 }
 
-fn refer(name: &str) -> Value {
+pub(super) fn refer(name: &str) -> Value {
     json!({"type": "ExtensionRef", "extensionRef": {
         "group": "gateway.envoyproxy.io", "kind": "HTTPRouteFilter", "name": name}})
 }
 
 fn config_map(name: &str, data: Value) -> Value {
     json!({"kind": "ConfigMap", "metadata": {"name": name}, "data": data})
+}
+
+pub(super) fn secret(name: &str, credential: &str) -> Value {
+    json!({"kind": "Secret", "metadata": {"name": name}, "stringData": {"credential": credential}})
 }
 
 /// A route whose one rule has these filters and a backend.
@@ -160,12 +164,38 @@ fn a_rule_whose_filter_cannot_be_served_answers_500() {
         (
             json!({"credentialInjection": {"credential": {"valueRef": {"name": "s"}}}}),
             "UnsupportedValue",
-            "the filter credentialInjection of HTTPRouteFilter ns/f is not supported yet, and may not be skipped",
+            "invalid filter HTTPRouteFilter: secret ns/s does not exist",
         ),
         (
-            json!({"matches": [{"cookies": [{"name": "a", "value": "b"}]}]}),
+            json!({"credentialInjection": {"credential": {"valueRef": {"name": "bare"}}}}),
             "UnsupportedValue",
-            "the filter matches of HTTPRouteFilter ns/f is not supported yet, and may not be skipped",
+            "invalid filter HTTPRouteFilter: credential key credential not found in secret ns/bare",
+        ),
+        (
+            json!({"credentialInjection": {"credential": {"valueRef": {"name": "line"}}}}),
+            "UnsupportedValue",
+            "invalid filter HTTPRouteFilter: credential key credential of secret ns/line is no header's value; \
+             it may have a line break at its end",
+        ),
+        (
+            json!({"credentialInjection": {"credential": {"valueRef": {"name": "far", "namespace": "far"}}}}),
+            "UnsupportedValue",
+            "invalid filter HTTPRouteFilter: secret far/far is in another namespace, which has no ReferenceGrant for it",
+        ),
+        (
+            json!({"credentialInjection": {"credential": {"valueRef": {"name": "s", "kind": "ConfigMap"}}}}),
+            "UnsupportedValue",
+            "invalid filter HTTPRouteFilter: a credential comes from a Secret of the core group only",
+        ),
+        (
+            json!({"credentialInjection": {"header": "a b", "credential": {"valueRef": {"name": "good"}}}}),
+            "UnsupportedValue",
+            "invalid filter HTTPRouteFilter: \"a b\" is no header name",
+        ),
+        (
+            json!({"matches": [{"cookies": [{"name": "a", "value": "(", "type": "RegularExpression"}]}]}),
+            "UnsupportedValue",
+            "invalid filter HTTPRouteFilter: regular expression \"(\" for cookie a is invalid: unclosed group",
         ),
         (
             path("(", ""),
@@ -266,7 +296,7 @@ fn a_rule_whose_filter_cannot_be_served_answers_500() {
         (
             answer(json!({})),
             json!([mirror, refer("f")]),
-            "the filters RequestMirror and directResponse cannot be used together",
+            "RequestMirror filter cannot be used when the rule also configures a DirectResponse filter",
         ),
         (
             answer(json!({})),
@@ -279,11 +309,14 @@ fn a_rule_whose_filter_cannot_be_served_answers_500() {
     }
 }
 
-fn refused(spec: Value, filters: Value, reason: &str, message: &str) {
+pub(super) fn refused(spec: Value, filters: Value, reason: &str, message: &str) {
     let documents = [
         edge(),
         service("s"),
         config_map("empty", json!({})),
+        secret("good", "Bearer hunter2"),
+        secret("bare", ""),
+        secret("line", "hunter2\n"),
         filter("f", spec),
         with(filters),
     ];
