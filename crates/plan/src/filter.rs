@@ -1,14 +1,15 @@
-//! What the filters of a rule do beyond header changes, redirects and rewrites: cross-origin requests, mirrors,
-//! credentials.
+//! What a rule does beyond header changes, redirects and rewrites: cross-origin requests, mirrors, credentials,
+//! sessions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 use serde::{Serialize, Serializer};
 
 use crate::features::rate_limit::HeaderNameText;
 use crate::name::ClusterName;
-use crate::units::PerMillion;
+use crate::units::{PerMillion, optional_duration};
 
 /// Which pages of other origins may use the answers of a rule. The gateway answers preflight requests by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -71,6 +72,30 @@ pub struct Credential {
     pub overwrite: bool,
     /// The credential.
     pub value: SecretValue,
+}
+
+/// What keeps the requests of a client on the endpoint that answered its first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SessionPersistence {
+    /// What the client brings back.
+    pub carrier: SessionCarrier,
+    /// How long a session lasts from its beginning. None: as long as the client brings it back.
+    #[serde(serialize_with = "optional_duration")]
+    pub absolute_timeout: Option<Duration>,
+}
+
+/// What a client brings back to stay on its endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum SessionCarrier {
+    /// A cookie.
+    Cookie {
+        /// Its name.
+        name: Arc<str>,
+        /// Whether a browser is to keep it until the session's end, or until it is closed.
+        permanent: bool,
+    },
+    /// A header, of the response first and then of requests.
+    Header(HeaderNameText),
 }
 
 /// A header's value that nobody is to see: it shows as `[redacted]` wherever a plan is printed.

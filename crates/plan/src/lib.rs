@@ -23,7 +23,10 @@ pub mod units;
 
 pub use cluster::{Cluster, Endpoint, EndpointAddress, EndpointMap, Locality, UpstreamProtocol};
 pub use feature::{Feature, Support};
-pub use filter::{Cors, CorsList, Credential, Mirror, OriginMatch, SecretValue};
+pub use filter::{
+    Cors, CorsList, Credential, Mirror, OriginMatch, SecretValue, SessionCarrier,
+    SessionPersistence,
+};
 pub use l4::{L4Action, L4Listener, L4Route, Transport};
 pub use matching::{
     CookieMatch, HeaderMatch, HostMatch, PathMatch, QueryMatch, RouteMatch, ValueMatch,

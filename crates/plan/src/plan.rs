@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::cluster::Cluster;
 use crate::features::rate_limit::HeaderNameText;
 use crate::features::response_override::ReplacedBody;
-use crate::filter::{Cors, Credential, Mirror};
+use crate::filter::{Cors, Credential, Mirror, SessionPersistence};
 use crate::l4::L4Listener;
 use crate::matching::{HostMatch, RouteMatch};
 use crate::name::{ClusterName, ListenerName, Origin, RouteName, RuleName};
@@ -99,6 +99,9 @@ pub struct Forward {
     /// A credential for the backend, added before the changes to request headers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<Box<Credential>>,
+    /// What keeps a client on one endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<Box<SessionPersistence>>,
     /// Where copies of the requests go.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mirrors: Vec<Mirror>,

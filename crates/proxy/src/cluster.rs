@@ -81,6 +81,14 @@ impl ClusterState {
             .cloned()
     }
 
+    /// The endpoint of this address, as its text is.
+    pub(crate) fn endpoint_at(&self, address: &str) -> Option<Arc<EndpointState>> {
+        let members = self.members();
+        let mut endpoints = members.endpoints();
+        let found = endpoints.find(|it| it.endpoint.address.to_string() == address);
+        found.cloned()
+    }
+
     /// Allows a retry, or not.
     pub(crate) fn retry_permit(&self) -> Option<RetryPermit> {
         let permit = self

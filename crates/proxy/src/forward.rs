@@ -25,9 +25,10 @@ use crate::headers;
 use crate::mirror;
 use crate::rejection::Rejection;
 use crate::rewrite;
+use crate::session;
 use crate::table::{Chosen, RouteEntry};
 use crate::trailers;
-use crate::upstream::{EndpointId, SendError, SendErrorKind};
+use crate::upstream::{EndpointId, EndpointState, SendError, SendErrorKind};
 use crate::worker::Worker;
 
 /// Sends a request to one of a route's targets and returns the answer, its headers as the client is to see them.
@@ -39,10 +40,18 @@ pub(crate) async fn forward(
     mut head: Parts,
     body: Incoming,
 ) -> Result<Response<Body>, Rejection> {
-    let Chosen { target, cluster } = entry
-        .state
-        .choose(to, &mut worker.rng())
-        .ok_or_else(|| Rejection::no_cluster(StatusCode::SERVICE_UNAVAILABLE))?;
+    let now = exchange.start;
+    let session = to.session.as_deref();
+    let asked = session.and_then(|it| session::asked(it, &head.headers, now));
+    let held = asked.as_ref().and_then(|it| entry.state.holding(to, it));
+    let (Chosen { target, cluster }, first) = match held {
+        Some((chosen, endpoint)) => (chosen, Some(endpoint)),
+        None => {
+            let chosen = entry.state.choose(to, &mut worker.rng());
+            let none = || Rejection::no_cluster(StatusCode::SERVICE_UNAVAILABLE);
+            (chosen.ok_or_else(none)?, None)
+        }
+    };
     let WeightedTarget {
         weight: _,
         target: place,
@@ -81,7 +90,8 @@ pub(crate) async fn forward(
         exchange.upload = Some(Arc::new(Upload::new(body, keep, taps, Instant::now())));
     }
     exchange.limits.forward(Instant::now());
-    let mut response = attempts(worker, exchange, entry, (to, cluster), (head, retry)).await?;
+    let places = (cluster, first);
+    let mut response = attempts(worker, exchange, entry, to, places, (head, retry)).await?;
     exchange.moved(0);
     let switched = match response.status() {
         StatusCode::SWITCHING_PROTOCOLS => response.headers_mut().remove(UPGRADE),
@@ -98,16 +108,23 @@ pub(crate) async fn forward(
     {
         trailers::announce_grpc(response.headers_mut());
     }
+    if let (Some(session), Some(endpoint)) = (session, &exchange.endpoint) {
+        let (matched, address) = (&entry.route.matches.path, &endpoint.endpoint.address);
+        let headers = response.headers_mut();
+        session::tell(session, matched, asked.as_deref(), address, now, headers);
+    }
     headers::change(response.headers_mut(), response_headers);
     Ok(response)
 }
 
-/// Sends a request until there is an answer that is not worth another attempt, or no more attempts are allowed.
+/// Sends a request until there is an answer that is not worth another attempt, or no more attempts are allowed. The
+/// first goes to an endpoint that is given, if one is.
 async fn attempts(
     worker: &Worker,
     exchange: &mut Exchange,
     entry: &RouteEntry,
-    (to, cluster): (&Forward, &Arc<ClusterState>),
+    to: &Forward,
+    (cluster, mut first): (&Arc<ClusterState>, Option<Arc<EndpointState>>),
     (head, policy): (Parts, Option<&Retry>),
 ) -> Result<Response<Body>, Rejection> {
     let mut head = Some(head);
@@ -124,9 +141,8 @@ async fn attempts(
         let request = this.and_then(|head| request(head, exchange.upload.as_ref()));
         // A further attempt is made only where there is something to send.
         let mut request = request.ok_or_else(|| Rejection::malformed("http1.codec_error"))?;
-        let endpoint = cluster
-            .pick(worker, &tried)
-            .ok_or_else(Rejection::no_healthy_upstream)?;
+        let endpoint = first.take().or_else(|| cluster.pick(worker, &tried));
+        let endpoint = endpoint.ok_or_else(Rejection::no_healthy_upstream)?;
         if let Some(changes) = &to.rewrite {
             rewrite::to_endpoint(changes, &endpoint.endpoint, request.headers_mut());
         }

@@ -31,6 +31,7 @@ impl Expressions {
         let RouteAction::Forward(Forward {
             rewrite: Some(rewrite),
             credential: _,
+            session: _,
             mirrors: _,
             targets: _,
         }) = action

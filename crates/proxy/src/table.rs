@@ -18,6 +18,7 @@ use crate::metrics::{ListenerStats, Metrics, RuleStats};
 use crate::pattern::Patterns;
 use crate::rewrite;
 use crate::router::{Entry, LookedUp, Router, Wanted};
+use crate::upstream::EndpointState;
 
 /// A plan compiled for look-up, with live state.
 #[derive(Debug)]
@@ -160,6 +161,23 @@ impl RouteState {
         &self.mirrors
     }
 
+    /// The target that has an endpoint of this address, and the endpoint.
+    pub(crate) fn holding<'a>(
+        &'a self,
+        forward: &'a Forward,
+        address: &str,
+    ) -> Option<(Chosen<'a>, Arc<EndpointState>)> {
+        let mut places = forward.targets.iter().zip(&self.clusters);
+        places.find_map(|(target, cluster)| {
+            let endpoint = cluster.as_ref()?.endpoint_at(address)?;
+            let chosen = Chosen {
+                target,
+                cluster: cluster.as_ref(),
+            };
+            Some((chosen, endpoint))
+        })
+    }
+
     /// Draws one of a route's targets, by weight.
     pub(crate) fn choose<'a>(
         &'a self,
@@ -192,6 +210,7 @@ fn places(route: &Route) -> (&[WeightedTarget], &[Mirror]) {
         RouteAction::Forward(Forward {
             rewrite: _,
             credential: _,
+            session: _,
             mirrors,
             targets,
         }) => (targets, mirrors),

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, Method};
 use regex::bytes::Regex;
 use weir_plan::{CookieMatch, HeaderMatch, PathMatch, QueryMatch, Route, RouteMatch, ValueMatch};
 
 use super::Wanted;
+use crate::cookie::cookie;
 use crate::cors;
 use crate::pattern::Patterns;
 
@@ -147,18 +147,4 @@ fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<&'a str> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (key == name).then_some(value)
     })
-}
-
-/// The value of the first cookie of a name, without the quotes that may stand around it.
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let values = headers.get_all(COOKIE).iter().map(|it| it.as_bytes());
-    let mut cookies = values.flat_map(|it| it.split(|byte| *byte == b';'));
-    let value = cookies.find_map(|cookie| {
-        let value = cookie.trim_ascii().strip_prefix(name.as_bytes())?;
-        value.strip_prefix(b"=")
-    })?;
-    let quoted = value
-        .strip_prefix(b"\"")
-        .and_then(|it| it.strip_suffix(b"\""));
-    Some(quoted.unwrap_or(value))
 }

@@ -96,6 +96,7 @@ fn plan(ports: &[u16], circuit_breaker: CircuitBreaker) -> Arc<Plan> {
         action: RouteAction::Forward(Forward {
             rewrite: None,
             credential: None,
+            session: None,
             mirrors: Vec::new(),
             targets: vec![WeightedTarget {
                 weight: 1,

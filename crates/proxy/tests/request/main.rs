@@ -59,6 +59,7 @@ fn rule(prefix: &'static str, policy: RoutePolicy) -> Rule {
         action: RouteAction::Forward(Forward {
             rewrite: None,
             credential: None,
+            session: None,
             mirrors: Vec::new(),
             targets: vec![to_cluster(1)],
         }),

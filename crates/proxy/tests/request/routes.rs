@@ -92,6 +92,7 @@ fn urls_and_headers_are_changed_on_the_way() {
             ))),
         })),
         credential: None,
+        session: None,
         mirrors: Vec::new(),
         targets: vec![target],
     });
@@ -137,6 +138,7 @@ fn shares_go_by_weight_and_invalid_backends_answer_for_theirs() {
     split.action = RouteAction::Forward(Forward {
         rewrite: None,
         credential: None,
+        session: None,
         mirrors: Vec::new(),
         targets: vec![to_cluster(3), invalid, to_cluster(0)],
     });

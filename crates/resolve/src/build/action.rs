@@ -78,12 +78,14 @@ pub(crate) fn of_rule(
     } else {
         one_cluster(&weighted, applied, scope)
     };
+    let session = rule.session.as_ref().map(|it| it.of_rule(scope.rule));
     let (mirrors, mut mirrored) = mirrors::of_rule(rule, scope);
     clusters.append(&mut mirrored);
     (
         RouteAction::Forward(Forward {
             rewrite: rule.filters.rewrite.clone().map(Box::new),
             credential: rule.filters.credential.clone().map(Box::new),
+            session: session.map(Box::new),
             mirrors,
             targets,
         }),

@@ -16,6 +16,7 @@ mod order;
 pub(crate) mod route;
 mod route_filter;
 pub(crate) mod rules;
+mod session;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -375,14 +375,14 @@ impl Built {
             let message = "the rule has no backendRefs with a weight over 0, so it answers 500";
             found.warning(&object, field.child("backendRefs"), "no-backends", message);
         }
-        if spec.session_persistence.is_some() {
-            let message =
-                "sessionPersistence is not supported yet; requests are served by any endpoint";
-            let field = field.child("sessionPersistence");
+        let session = spec.session_persistence.as_ref();
+        if session.is_some_and(|it| it.idle_timeout.is_some()) && rule.session.is_some() {
+            let message = "idleTimeout is not supported; a session ends with absoluteTimeout or with what the client keeps";
+            let field = field.child("sessionPersistence").child("idleTimeout");
             found.warning(&object, field, "not-enforced", message);
             self.verdict
                 .unenforced
-                .push(format!("rules[{index}]: {message}"));
+                .push(format!("rules[{index}]: sessionPersistence: {message}"));
         }
     }
 

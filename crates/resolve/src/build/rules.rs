@@ -8,6 +8,7 @@ use super::backend_filters::{self, BackendFilters};
 use super::backends::{self, BackendRef, Referring, Target, Unresolved};
 use super::filters::{self, Filters, Refusal};
 use super::matches;
+use super::session::{self, RuleSession};
 use crate::Context;
 use crate::resources::Resources;
 use gateway_api::experimental::httproutes as api;
@@ -19,6 +20,8 @@ pub(crate) struct Rule {
     pub(crate) matches: Vec<RouteMatch>,
     /// What its filters say. Nothing where the rule is not valid.
     pub(crate) filters: Filters,
+    /// What it says of sessions. Nothing where it is not valid.
+    pub(crate) session: Option<RuleSession>,
     /// Its backendRefs, in their order.
     pub(crate) backends: Vec<RuleBackend>,
     /// Why it is left out (no matches) or answers 500.
@@ -81,6 +84,7 @@ impl Rule {
         Self {
             matches: Vec::new(),
             filters: Filters::default(),
+            session: None,
             backends: Vec::new(),
             invalid: Some(invalid),
             unresolved: None,
@@ -118,11 +122,17 @@ pub(crate) fn read(
     let filters = filters::of_rule(filters, &matches, from, resources, context);
     let (filters, refused, unresolved) = served(filters);
     let matches = matches::with_cookies(matches, &filters.cookies);
+    let session = rule.session_persistence.as_ref().map(session::read);
+    let (session, bad_session) = match session.transpose() {
+        Ok(session) => (session, None),
+        Err(invalid) => (None, Some(invalid)),
+    };
     Rule {
         matches,
         filters,
+        session,
         backends,
-        invalid: invalid.or(refused),
+        invalid: invalid.or(refused).or(bad_session),
         unresolved,
     }
 }

@@ -86,6 +86,7 @@ fn backends(
     Forward {
         rewrite: _,
         credential: _,
+        session: _,
         mirrors: _,
         targets,
     }: &Forward,

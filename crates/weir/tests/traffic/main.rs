@@ -40,6 +40,7 @@ mod routing;
 mod routing_type;
 mod seed;
 mod selectors;
+mod session;
 mod smuggling;
 mod streaming;
 mod timeout;

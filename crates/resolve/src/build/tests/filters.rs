@@ -249,25 +249,6 @@ fn headers_that_say_how_long_a_message_is_cannot_be_changed() {
 }
 
 #[test]
-fn what_is_served_without_a_setting_says_so() {
-    let rule = json!({"sessionPersistence": {"type": "Cookie"}, "backendRefs": [to_service("s")]});
-    let resolution = resolved(&[edge(), service("s"), route("r", json!([rule]))]);
-    assert_eq!(
-        route_conditions(&resolution, "HTTPRoute", "r"),
-        [
-            "Accepted",
-            "ResolvedRefs",
-            "weir.dev/PartiallyEnforced(NotSupported)"
-        ]
-    );
-    assert_eq!(
-        found(&resolution),
-        ["spec.rules[0].sessionPersistence not-enforced"]
-    );
-    assert!(table(&resolution.plan)[0].ends_with(" forward"));
-}
-
-#[test]
 fn mirrors_lead_to_clusters_of_their_own() {
     let mirror = |share: Value| {
         let mut filter =

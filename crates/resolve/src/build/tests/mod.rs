@@ -8,6 +8,7 @@ mod l4;
 mod matches;
 mod policies;
 mod route_filter;
+mod session;
 
 use serde_json::{Value, json};
 use weir_plan::{Cluster, Plan, RouteAction, RouteRule, SplitTarget};
