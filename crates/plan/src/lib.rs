@@ -16,6 +16,7 @@ pub mod filter;
 pub mod l4;
 pub mod matching;
 pub mod name;
+pub mod operator;
 pub mod plan;
 pub mod policy;
 pub mod re2;

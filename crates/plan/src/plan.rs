@@ -224,6 +224,10 @@ pub struct DirectContent {
     pub body: ReplacedBody,
     /// Changes of the answer's headers.
     pub headers: HeaderChanges,
+    /// Whether body and values of headers have [operators](crate::operator) to be filled in; they are sent as they are
+    /// otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub operators: bool,
 }
 
 /// Changes of headers, in this order: set, add, remove.

@@ -6,6 +6,8 @@
 
 mod line;
 
+pub(crate) use line::{Rfc3339, protocol};
+
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::sync::Arc;

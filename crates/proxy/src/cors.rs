@@ -67,6 +67,7 @@ pub(crate) fn answer(cors: &Cors, allowed: bool, asked: &HeaderMap) -> Rejection
             add: Vec::new(),
             remove: Vec::new(),
         },
+        operators: false,
     };
     Rejection {
         content: Some(Arc::new(content)),

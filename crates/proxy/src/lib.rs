@@ -17,6 +17,7 @@ mod headers;
 mod listener;
 pub mod metrics;
 mod mirror;
+mod operators;
 pub mod options;
 mod path;
 mod pattern;

@@ -22,6 +22,7 @@ use crate::features::timeout::TimeLimits;
 use crate::features::{fault_injection, http_upgrade};
 use crate::forward::forward;
 use crate::headers;
+use crate::operators::{self, Filling};
 use crate::path::{Normalised, normalise};
 use crate::rejection::Rejection;
 use crate::rewrite::{self, Requested};
@@ -126,7 +127,7 @@ async fn answer(
             forward(worker, exchange, &entry, (to, retry.as_ref()), head, body).await
         }
         RouteAction::Redirect(to) => Err(redirect(to, exchange, &entry, &head)),
-        RouteAction::Respond(with) => Err(respond(with)),
+        RouteAction::Respond(with) => Err(respond(with, exchange, &head)),
     }
 }
 
@@ -301,16 +302,23 @@ fn redirect(to: &Redirect, exchange: &Exchange, entry: &RouteEntry, head: &Parts
     }
 }
 
-fn respond(with: &DirectResponse) -> Rejection {
+fn respond(with: &DirectResponse, exchange: &Exchange, head: &Parts) -> Rejection {
     let DirectResponse {
         status,
         reason: _,
         content,
     } = with;
+    let details = "direct_response";
+    let filling = Filling {
+        exchange,
+        head,
+        status: *status,
+        details,
+    };
     match StatusCode::from_u16(*status) {
         Ok(status) => Rejection {
-            content: content.clone(),
-            ..Rejection::new(status, "direct_response")
+            content: content.as_ref().map(|it| operators::fill(it, &filling)),
+            ..Rejection::new(status, details)
         },
         Err(_) => internal_error(),
     }

@@ -82,7 +82,7 @@ fn header(value: &Option<HeaderValue>) -> Option<std::borrow::Cow<'_, str>> {
     Some(String::from_utf8_lossy(value.as_bytes()))
 }
 
-fn protocol(version: Version) -> &'static str {
+pub(crate) fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 => "HTTP/0.9",
         Version::HTTP_10 => "HTTP/1.0",
@@ -143,7 +143,7 @@ impl<T: Display> Serialize for Shown<T> {
 }
 
 /// A time, from nanoseconds since the Unix epoch, as `2026-11-23T06:42:43.070Z`.
-struct Rfc3339(u64);
+pub(crate) struct Rfc3339(pub(crate) u64);
 
 impl Display for Rfc3339 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

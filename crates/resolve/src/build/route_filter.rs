@@ -9,6 +9,7 @@ use http::HeaderName;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use weir_plan::features::rate_limit::HeaderNameText;
 use weir_plan::features::response_override::ReplacedBody;
+use weir_plan::operator::{self, Piece};
 use weir_plan::{
     CookieMatch, Credential, DirectContent, DirectResponse, ForwardedPath, HostRewrite,
     NamespacedName, RegexRewrite, RouteKind, UrlRewrite,
@@ -317,19 +318,29 @@ fn respond(
     let content_type = content_type.as_deref().filter(|it| !it.is_empty());
     let written = |list: &Option<Vec<HeaderValue>>| -> Result<Vec<(String, String)>, Invalid> {
         let list = list.iter().flatten();
-        list.map(|HeaderValue { name, value }| Ok((name.clone(), plain(value, name)?)))
+        list.map(|HeaderValue { name, value }| Ok((name.clone(), self::written(value, name)?)))
             .collect()
     };
     let (mut set, add) = (written(&set)?, written(&add)?);
     if let Some(content_type) = content_type {
         let names_it = |(name, _): &(String, String)| name.eq_ignore_ascii_case("content-type");
         if !set.iter().any(names_it) {
-            set.push((CONTENT_TYPE.to_string(), content_type.to_owned()));
+            set.push((CONTENT_TYPE.to_string(), content_type.replace('%', "%%")));
         }
     }
+    let values = set.iter().chain(&add).map(|(_, value)| value.as_str());
+    let text = std::str::from_utf8(&body).ok();
+    let operators = values.chain(text).any(has_operators);
+    let plain = |text: &str| match operators {
+        true => text.to_owned(),
+        false => text.replace("%%", "%"),
+    };
     let pairs = |list: &[(String, String)]| {
-        let pairs = list.iter();
-        headers(pairs.map(|(name, value)| (name.as_str(), value.as_str())))
+        let list: Vec<_> = list
+            .iter()
+            .map(|(name, value)| (name.as_str(), plain(value)))
+            .collect();
+        headers(list.iter().map(|(name, value)| (*name, value.as_str())))
     };
     let headers = weir_plan::HeaderChanges {
         set: pairs(&set)?,
@@ -337,8 +348,11 @@ fn respond(
         remove: Vec::new(),
     };
     let content = DirectContent {
-        body: ReplacedBody(body),
+        body: ReplacedBody(
+            text.map_or_else(|| Arc::clone(&body), |text| plain(text).into_bytes().into()),
+        ),
         headers,
+        operators,
     };
     let empty = content.body.0.is_empty() && content.headers.is_empty();
     Ok(DirectResponse {
@@ -355,13 +369,13 @@ fn body(
 ) -> Result<Arc<[u8]>, Invalid> {
     let Some(name) = from_config_map(body, &filter.namespace) else {
         let inline = body.inline.as_deref().unwrap_or_default();
-        return Ok(plain(inline, "the body")?.into_bytes().into());
+        return Ok(self::written(inline, "the body")?.into_bytes().into());
     };
     let config_map = resources.config_maps.get(&name);
     let bytes = response_override::body(&name, config_map.map(|it| &**it));
     let ReplacedBody(bytes) = bytes.map_err(Invalid::value)?;
     match std::str::from_utf8(&bytes) {
-        Ok(text) => Ok(plain(text, &format!("ConfigMap {name}"))?
+        Ok(text) => Ok(self::written(text, &format!("ConfigMap {name}"))?
             .into_bytes()
             .into()),
         Err(_) => Ok(bytes),
@@ -383,14 +397,23 @@ fn from_config_map(body: &OverrideBody, namespace: &Arc<str>) -> Option<Namespac
     ))
 }
 
-/// A text in which Envoy looks for `%...%` operators, of which there must be none yet; `%%` is a percent sign.
-fn plain(text: &str, place: &str) -> Result<String, Invalid> {
-    operators::check(text).map_err(|why| Invalid::value(format!("{place}: {why}")))?;
-    let plain = text.replace("%%", "");
-    if plain.contains('%') {
-        return Err(Invalid::value(format!(
-            "{place}: operators (%...%) are not supported yet in a directResponse"
-        )));
+/// A text of an answer, perhaps with operators.
+fn written(text: &str, place: &str) -> Result<String, Invalid> {
+    let bad = |why: String| Invalid::value(format!("{place}: {why}"));
+    operators::check(text).map_err(bad)?;
+    for piece in operator::pieces(text) {
+        if let Piece::Unserved(name) = piece {
+            let why = format!(
+                "operator {name}, written like this, is not supported yet in a directResponse"
+            );
+            return Err(bad(why));
+        }
     }
-    Ok(text.replace("%%", "%"))
+    Ok(text.to_owned())
+}
+
+/// Whether a text has operators. If not, its percent signs are written twice all the same.
+fn has_operators(text: &str) -> bool {
+    let mut pieces = operator::pieces(text).into_iter();
+    pieces.any(|it| matches!(it, Piece::Filled(..)))
 }

@@ -99,6 +99,36 @@ fn the_gateway_answers_by_itself() {
 }
 
 #[test]
+fn operators_are_filled_in_from_the_request() {
+    let body = "%REQ(:METHOD)% %REQ(:path)% %REQ(x-none?:authority)% %REQ(X-None)% %REQ(x-long):3% %QUERY_PARAM(b)% \
+        %RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %PROTOCOL% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %ROUTE_NAME% 100%%";
+    let spec = format!(
+        "{{directResponse: {{statusCode: 404, body: {{type: Inline, inline: '{body}'}}, contentType: 'text/50%', \
+         header: {{set: [{{name: x-path, value: '%REQUEST_HEADER(:PATH)%'}}], add: [{{name: x-start, value: '%START_TIME%'}}]}}}}}}"
+    );
+    let gateway = Gateway::start(&[
+        EDGE,
+        &filter("told", &spec),
+        &rules(&[rule("/a", "told", "")]),
+    ]);
+    let asked = request(
+        "POST",
+        "any.example",
+        "/a/b?b=c%20d&b=e",
+        &[("x-long", "four")],
+        b"",
+    );
+    let response = call(gateway.address(), &asked);
+    let expected = "POST /a/b?b=c%20d&b=e any.example - fou c%20d 404 direct_response HTTP/1.1 127.0.0.1 \
+        HTTPRoute/default/filtered/rule/0/match/0/* 100%";
+    assert_eq!(response.brief(), (404, expected.to_owned()));
+    assert_eq!(response.header("content-type"), Some("text/50%"));
+    assert_eq!(response.header("x-path"), Some("/a/b?b=c%20d&b=e"));
+    let start = response.header("x-start").unwrap();
+    assert!(start.len() == 24 && start.ends_with('Z'), "{start}");
+}
+
+#[test]
 fn a_call_of_grpc_gets_the_grpc_form_of_an_answer() {
     let denied = filter(
         "denied",

@@ -240,9 +240,9 @@ fn a_rule_whose_filter_cannot_be_served_answers_500() {
             "invalid filter HTTPRouteFilter: invalid StatusCode value 600",
         ),
         (
-            answer(json!({"body": {"inline": "from %PROTOCOL%"}})),
+            answer(json!({"body": {"inline": "from %HOSTNAME%"}})),
             "UnsupportedValue",
-            "invalid filter HTTPRouteFilter: the body: operators (%...%) are not supported yet in a directResponse",
+            "invalid filter HTTPRouteFilter: the body: operator HOSTNAME, written like this, is not supported yet in a directResponse",
         ),
         (
             answer(json!({"body": {"inline": "100%"}})),
@@ -397,5 +397,24 @@ fn a_grpc_route_takes_no_success_without_a_message() {
         let spec = json!({"directResponse": {"statusCode": status}});
         let resolution = resolved(&[edge(), service("s"), filter("f", spec), it]);
         assert_eq!(action(rules(&resolution.plan)[0]), expected);
+    }
+}
+
+#[test]
+fn operators_are_kept_for_the_data_plane_and_percent_signs_are_not_doubled() {
+    for (text, operators, kept) in [
+        ("100%% of %RESPONSE_CODE%", true, "100%% of %RESPONSE_CODE%"),
+        ("100%%", false, "100%"),
+    ] {
+        let spec = json!({"directResponse": {"body": {"inline": text}, "header": {"set": [{"name": "a", "value": "1%%"}]}}});
+        let resolution = resolved(&[edge(), filter("f", spec), with(json!([refer("f")]))]);
+        let RouteAction::Respond(response) = &rules(&resolution.plan)[0].action else {
+            panic!("it is forwarded")
+        };
+        let content = response.content.as_ref().unwrap();
+        assert_eq!(content.operators, operators);
+        assert_eq!(&*content.body.0, kept.as_bytes());
+        let header = if operators { "1%%" } else { "1%" };
+        assert_eq!(content.headers.set[0].1, header);
     }
 }
