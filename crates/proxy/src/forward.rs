@@ -77,14 +77,12 @@ pub(crate) async fn forward(
         http_upgrade::announce(&mut head.headers, protocol.clone());
     }
     headers::plain_length(&mut head.headers);
-    if !exchange.bodiless {
-        if body.size_hint().exact().is_none() {
-            let chunked = HeaderValue::from_static("chunked");
-            head.headers.insert(TRANSFER_ENCODING, chunked);
-        }
-    }
     let length = (!exchange.bodiless).then(|| body.size_hint());
-    let taps = mirror::send(worker, entry, to, &head, length.as_ref());
+    if length.is_some_and(|it| it.exact().is_none()) {
+        let chunked = HeaderValue::from_static("chunked");
+        head.headers.insert(TRANSFER_ENCODING, chunked);
+    }
+    let taps = mirror::send(worker, entry, to, &head, length);
     if !exchange.bodiless {
         let keep = retry.is_some_and(|it| it.num_retries > 0);
         exchange.upload = Some(Arc::new(Upload::new(body, keep, taps, Instant::now())));

@@ -55,7 +55,7 @@ pub(crate) fn send(
     entry: &RouteEntry,
     to: &Forward,
     head: &Parts,
-    body: Option<&SizeHint>,
+    body: Option<SizeHint>,
 ) -> Vec<Tap> {
     let mut taps = Vec::new();
     for (mirror, cluster) in to.mirrors.iter().zip(entry.state.mirrors()) {
@@ -70,7 +70,7 @@ pub(crate) fn send(
         };
         let (body, fate) = match body {
             Some(length) => {
-                let (tap, body, fate) = Body::copy(length.clone());
+                let (tap, body, fate) = Body::copy(length);
                 taps.push(tap);
                 (body, Some(fate))
             }

@@ -307,26 +307,17 @@ impl Reader {
             .iter()
             .find(|(of, _)| *of == group)
             .map_or(&[][..], |(_, kinds)| kinds);
+        let at = FieldPath::new("kind");
         if known.contains(&kind.as_str()) {
             let message = format!("{kind} is not read by this version: nothing in it takes effect");
-            self.found
-                .warning(&self.object, FieldPath::new("kind"), "not-read", message);
+            self.found.warning(&self.object, at, "not-read", message);
         } else if let Some(meant) = suggest(&kind, known.iter().copied()) {
             let message = format!("unknown kind {kind:?} in {group}: did you mean {meant:?}?");
-            self.found.error(
-                &self.object,
-                FieldPath::new("kind"),
-                "unknown-kind",
-                message,
-            );
+            self.found.error(&self.object, at, "unknown-kind", message);
         } else {
             let message = format!("unknown kind {kind:?} in {group}: nothing in it takes effect");
-            self.found.warning(
-                &self.object,
-                FieldPath::new("kind"),
-                "unknown-kind",
-                message,
-            );
+            self.found
+                .warning(&self.object, at, "unknown-kind", message);
         }
         self.finish(None)
     }

@@ -163,7 +163,7 @@ impl Copy {
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.0.lock().length.clone()
+        self.0.lock().length
     }
 }
 
@@ -189,10 +189,10 @@ mod tests {
     }
 
     fn data(copy: &mut Copy) -> usize {
-        match next(copy) {
-            Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap().len(),
-            other => panic!("{other:?}"),
-        }
+        let Poll::Ready(Some(Ok(frame))) = next(copy) else {
+            panic!("there is nothing to read")
+        };
+        frame.into_data().unwrap().len()
     }
 
     #[test]
