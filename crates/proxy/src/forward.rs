@@ -62,9 +62,6 @@ pub(crate) async fn forward(
     let cluster = cluster.ok_or_else(|| no_cluster(place))?;
     exchange.cluster = Some(Arc::clone(cluster));
     headers::change(&mut head.headers, request_headers);
-    if let Some(own) = own {
-        credential::inject(&mut head.headers, own);
-    }
     if let Some(changes) = &to.rewrite {
         let (matched, expressions) = (&entry.route.matches.path, entry.state.rewrite.as_deref());
         rewrite::url(changes, matched, expressions, &mut head)
@@ -83,6 +80,10 @@ pub(crate) async fn forward(
         head.headers.insert(TRANSFER_ENCODING, chunked);
     }
     let taps = mirror::send(worker, entry, to, &head, length);
+    // It is for this backend, and no mirror's business.
+    if let Some(own) = own {
+        credential::inject(&mut head.headers, own);
+    }
     if !exchange.bodiless {
         let keep = retry.is_some_and(|it| it.num_retries > 0);
         exchange.upload = Some(Arc::new(Upload::new(body, keep, taps, Instant::now())));

@@ -209,9 +209,39 @@ fn filters(at: &At<'_>, found: &mut Found) {
         if let Some(rewrite) = filter.get("urlRewrite") {
             rewrite.hold("hostname", &Text(1, 253, Some(pattern::HOSTNAME)), found);
         }
-        if let Some(backend) = filter.follow(&["requestMirror", "backendRef"]) {
-            backend_ref(&backend, found);
+        if let Some(mirror) = filter.get("requestMirror") {
+            self::mirror(&mirror, found);
         }
+        if let Some(cors) = filter.get("cors") {
+            cors.items_within("allowOrigins", 0, 64, found);
+            cors.items_within("allowHeaders", 0, 64, found);
+            cors.items_within("exposeHeaders", 0, 64, found);
+            cors.hold("maxAge", &Integer(1, i64::from(i32::MAX)), found);
+        }
+    }
+}
+
+fn mirror(mirror: &At<'_>, found: &mut Found) {
+    if let Some(backend) = mirror.get("backendRef") {
+        backend_ref(&backend, found);
+    }
+    mirror.hold("percent", &Integer(0, 100), found);
+    mirror.require(
+        !(mirror.has("percent") && mirror.has("fraction")),
+        "Only one of percent or fraction may be specified in HTTPRequestMirrorFilter",
+        found,
+    );
+    if let Some(fraction) = mirror.get("fraction") {
+        fraction.hold("numerator", &Integer(0, i64::from(i32::MAX)), found);
+        fraction.hold("denominator", &Integer(1, i64::from(i32::MAX)), found);
+        let denominator = fraction.number("denominator").unwrap_or(100);
+        fraction.require(
+            fraction
+                .number("numerator")
+                .is_none_or(|it| it <= denominator),
+            "numerator must be less than or equal to denominator",
+            found,
+        );
     }
 }
 
@@ -226,5 +256,60 @@ fn names(at: &At<'_>, list: &str, found: &mut Found) {
             header.text("name").unwrap_or_default()
         );
         header.require(names.insert(header.text("name")), &message, found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn refused(filter: &Value) -> Vec<String> {
+        let spec = json!({"rules": [{"filters": [filter]}]});
+        let found = check("HTTPRoute", &spec);
+        found.into_iter().map(|it| it.message).collect()
+    }
+
+    #[test]
+    fn shares_of_mirrors_and_lists_of_cors_are_within_bounds() {
+        let mirror = |share: Value| {
+            let mut filter = json!({"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "s", "port": 80}}});
+            for (name, value) in share.as_object().unwrap() {
+                filter["requestMirror"][name] = value.clone();
+            }
+            filter
+        };
+        let cors = |cors: Value| json!({"type": "CORS", "cors": cors});
+        for (filter, faults) in [
+            (mirror(json!({})), 0),
+            (mirror(json!({"percent": 100})), 0),
+            (mirror(json!({"percent": 101})), 1),
+            (mirror(json!({"percent": -1})), 1),
+            (mirror(json!({"fraction": {"numerator": 100}})), 0),
+            (mirror(json!({"fraction": {"numerator": 101}})), 1),
+            (
+                mirror(json!({"fraction": {"numerator": 3, "denominator": 3}})),
+                0,
+            ),
+            (
+                mirror(json!({"fraction": {"numerator": 0, "denominator": 0}})),
+                1,
+            ),
+            (
+                mirror(json!({"percent": 1, "fraction": {"numerator": 1}})),
+                1,
+            ),
+            (cors(json!({"maxAge": 1, "allowOrigins": vec!["*"; 64]})), 0),
+            (cors(json!({"maxAge": 0})), 1),
+            (cors(json!({"allowOrigins": vec!["*"; 65]})), 1),
+        ] {
+            assert_eq!(
+                refused(&filter).len(),
+                faults,
+                "{filter}: {:?}",
+                refused(&filter)
+            );
+        }
     }
 }

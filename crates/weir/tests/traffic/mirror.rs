@@ -244,3 +244,45 @@ fn a_mirror_that_leads_nowhere_leaves_the_rule_in_service() {
     ]);
     assert_eq!(get(gateway.address(), "any.example", "/").status, 200);
 }
+
+#[test]
+fn a_mirror_gets_the_credential_of_the_rule_and_not_that_of_a_backend() {
+    let (main, copy) = (Backend::named("main"), Backend::named("copy"));
+    let filter = |name: &str, header: &str| {
+        format!(
+            "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: HTTPRouteFilter\nmetadata: {{name: {name}}}\n\
+             spec: {{credentialInjection: {{header: {header}, credential: {{valueRef: {{name: key}}}}}}}}\n"
+        )
+    };
+    let refer = |name: &str| {
+        format!(
+            "{{type: ExtensionRef, extensionRef: {{group: gateway.envoyproxy.io, kind: HTTPRouteFilter, name: {name}}}}}"
+        )
+    };
+    let rule = format!(
+        "[{{filters: [{}, {}], backendRefs: [{{group: gateway.envoyproxy.io, kind: Backend, name: main, filters: [{}]}}]}}]",
+        mirror("copy", ""),
+        refer("rule"),
+        refer("backend")
+    );
+    let secret =
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {credential: hidden}\n";
+    let gateway = Gateway::start(&[
+        EDGE,
+        &main.yaml("main"),
+        &copy.yaml("copy"),
+        secret,
+        &filter("rule", "x-rule"),
+        &filter("backend", "x-backend"),
+        &route("mirrored", &rule),
+    ]);
+    assert_eq!(get(gateway.address(), "any.example", "/").status, 200);
+    wait_until("the copy has arrived", || copy.count() == 1);
+    let seen = |backend: &Backend| {
+        let last = backend.last();
+        ["x-rule", "x-backend"].map(|name| last.header(name).map(str::to_owned))
+    };
+    let hidden = Some("hidden".to_owned());
+    assert_eq!(seen(&main), [hidden.clone(), hidden.clone()]);
+    assert_eq!(seen(&copy), [hidden, None]);
+}
