@@ -195,7 +195,7 @@ fn a_rule_whose_filter_cannot_be_served_answers_500() {
         (
             json!({"matches": [{"cookies": [{"name": "a", "value": "(", "type": "RegularExpression"}]}]}),
             "UnsupportedValue",
-            "invalid filter HTTPRouteFilter: regular expression \"(\" for cookie a is invalid: unclosed group",
+            "invalid filter HTTPRouteFilter: regular expression \"(\" for cookie a is invalid: missing closing ): `(`",
         ),
         (
             path("(", ""),
