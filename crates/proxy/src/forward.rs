@@ -79,7 +79,11 @@ pub(crate) async fn forward(
         let chunked = HeaderValue::from_static("chunked");
         head.headers.insert(TRANSFER_ENCODING, chunked);
     }
-    let taps = mirror::send(worker, entry, to, &head, length);
+    // What is spoken after an upgrade goes both ways, so that a copy of it would be no use to anybody.
+    let taps = match &exchange.upgrade {
+        None => mirror::send(worker, entry, to, &head, length),
+        Some(_) => Vec::new(),
+    };
     // It is for this backend, and no mirror's business.
     if let Some(own) = own {
         credential::inject(&mut head.headers, own);
