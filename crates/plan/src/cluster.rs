@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::name::{ClusterName, EndpointsName, Origin};
 use crate::policy::ClusterPolicy;
+use crate::tls::UpstreamTls;
 
 /// The backends of a rule (or one of them), as one unit of load balancing and circuit breaking.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,6 +20,9 @@ pub struct Cluster {
     pub origin: Origin,
     /// What is spoken to the endpoints.
     pub protocol: UpstreamProtocol,
+    /// TLS around that; none: clear text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Arc<UpstreamTls>>,
     /// One for each backendRef with a weight over 0, in their order.
     pub localities: Vec<Locality>,
     /// The first host name of the route, which health checks ask for where neither the settings nor the endpoint name
@@ -42,9 +46,9 @@ pub struct Locality {
 /// What is spoken to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum UpstreamProtocol {
-    /// HTTP/1.1 in clear text.
+    /// HTTP/1.1.
     Http1,
-    /// HTTP/2 in clear text, by prior knowledge.
+    /// HTTP/2, in clear text by prior knowledge.
     Http2,
     /// Bytes, as they come.
     Tcp,

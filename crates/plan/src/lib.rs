@@ -20,6 +20,7 @@ pub mod operator;
 pub mod plan;
 pub mod policy;
 pub mod re2;
+pub mod tls;
 pub mod units;
 
 pub use cluster::{Cluster, Endpoint, EndpointAddress, EndpointMap, Locality, UpstreamProtocol};
@@ -33,8 +34,8 @@ pub use matching::{
     CookieMatch, HeaderMatch, HostMatch, PathMatch, QueryMatch, RouteMatch, ValueMatch,
 };
 pub use name::{
-    ClusterName, EndpointsName, ListenerName, NamespacedName, Origin, PolicyRef, RouteKind,
-    RouteName, RuleName,
+    CertificateName, ClusterName, EndpointsName, ListenerName, NamespacedName, Origin, PolicyRef,
+    RouteKind, RouteName, RuleName,
 };
 pub use plan::{
     DirectContent, DirectResponse, Forward, ForwardedPath, HeaderChanges, HostRewrite, Listener,
@@ -42,4 +43,8 @@ pub use plan::{
     UrlRewrite, VirtualHost, WeightedTarget,
 };
 pub use policy::{ClusterPolicy, RoutePolicy};
+pub use tls::{
+    Authority, Certificate, ClientValidation, ClientValidationMode, Der, ListenerTls, PrivateKey,
+    SubjectName, TlsVersion, Trust, UpstreamTls,
+};
 pub use units::{PerMillion, Percent, Rate, TimeUnit};

@@ -246,6 +246,18 @@ impl EndpointsName {
     }
 }
 
+text_name! {
+    /// A certificate that listeners show, wherever its bytes come from.
+    CertificateName
+}
+
+impl CertificateName {
+    /// The certificate in a Secret: `Secret/namespace/name`.
+    pub fn of_secret(secret: &NamespacedName) -> Self {
+        Self(format!("Secret/{secret}").into())
+    }
+}
+
 /// A policy, as status, logs and explanations name it: `kind/namespace/name`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyRef {

@@ -14,6 +14,7 @@ use crate::l4::L4Listener;
 use crate::matching::{HostMatch, RouteMatch};
 use crate::name::{ClusterName, ListenerName, Origin, RouteName, RuleName};
 use crate::policy::RoutePolicy;
+use crate::tls::ListenerTls;
 
 /// All that a data plane is to serve. Endpoints come apart from it, in an [`crate::EndpointMap`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -36,6 +37,9 @@ pub struct Listener {
     pub port: u16,
     /// The host names that it answers for.
     pub hostname: HostMatch,
+    /// How it speaks TLS; none: it takes clear text. All listeners on a port do the one or the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Arc<ListenerTls>>,
     /// Its virtual hosts, from the most specific host name. One that did not change is the same `Arc` in the next plan.
     pub hosts: Vec<Arc<VirtualHost>>,
 }

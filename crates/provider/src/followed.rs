@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::sources::{self, Listing, Root, Stamp, Unreadable, is_hidden, is_read};
 use crate::store::Store;
-use crate::watcher::Watcher;
+use crate::watcher::{Watcher, identity};
 use crate::{ReadError, Source};
 
 /// How long a file must have rested, or been gone, where nothing says that it was closed.
@@ -126,26 +126,33 @@ impl Followed {
         (listing, changed)
     }
 
-    /// Reads what the events of a burst are about. None: it takes a reading of everything.
+    /// Reads what the events of a burst are about. Says whether anything changed, and whether it takes a reading of
+    /// everything besides.
     pub(crate) fn read_some<'p>(
         &mut self,
         paths: impl Iterator<Item = &'p PathBuf>,
         trust: Trust<'_>,
         watcher: &Watcher,
-    ) -> Option<bool> {
+    ) -> (bool, bool) {
         let mut changed = false;
         for path in paths {
+            for naming in self.store.named.naming(path) {
+                let name = self.store.name_of(&naming).unwrap_or_default();
+                changed |= self.read_file(&naming, &name, trust);
+            }
             match self.store.name_of(path) {
                 // A link may lead elsewhere now, and what could not be listed may be back.
                 Some(name) if !self.incomplete && path.is_file() && !path.is_symlink() => {
                     changed |= self.read_file(path, &name, trust);
                 }
-                Some(_) => return None,
-                None if self.may_be_new(path, watcher) => return None,
+                Some(_) => return (changed, true),
+                None if self.may_be_new(path, watcher) => return (changed, true),
                 None => {}
             }
         }
-        Some(changed)
+        // A file may have been named that lies in a folder of its own.
+        let is_watched = |folder: &Path| watcher.polls() || watcher.watches(folder);
+        (changed, !self.store.named.folders().all(is_watched))
     }
 
     /// Looks again at the changes that may have been half made. Says whether anything changed.
@@ -255,18 +262,28 @@ impl Followed {
             .map(|root| &root.path)
             .chain(&listing.targets);
         let parents = outside.filter_map(|path| path.parent());
-        listing
+        let mut folders: BTreeSet<PathBuf> = listing
             .folders
             .iter()
             .map(PathBuf::as_path)
             .chain(parents)
             .map(Path::to_owned)
-            .collect()
+            .collect();
+        // A folder is watched under one name only, which is the one that its events have.
+        let named: BTreeSet<&Path> = self.store.named.folders().collect();
+        if !named.is_empty() {
+            let known: BTreeSet<_> = folders.iter().filter_map(|it| identity(it)).collect();
+            let new = |it: &&&Path| identity(it).is_some_and(|it| !known.contains(&it));
+            folders.extend(named.iter().filter(new).map(|it| it.to_path_buf()));
+        }
+        folders
     }
 
     /// Whether an event at this path can mean that there is something to read.
     pub(crate) fn concerns(&self, path: &Path, watcher: &Watcher) -> bool {
-        self.store.name_of(path).is_some() || self.may_be_new(path, watcher)
+        self.store.name_of(path).is_some()
+            || !self.store.named.naming(path).is_empty()
+            || self.may_be_new(path, watcher)
     }
 
     /// Whether an event at this path, which is no file that is known, can mean that there is something new to read.
@@ -274,7 +291,8 @@ impl Followed {
         let ours = self.roots.iter().any(|root| path == root.path)
             || watcher.is_watched(path)
             || self.targets.contains(path)
-            || self.store.has_below(path);
+            || self.store.has_below(path)
+            || self.store.named.has_below(path);
         let inside = self.roots.iter().any(|root| path.starts_with(&root.path));
         is_swap(path) || ours || inside && !is_hidden(path) && (is_read(path) || path.is_dir())
     }

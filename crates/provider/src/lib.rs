@@ -10,6 +10,7 @@ mod followed;
 mod lines;
 mod others;
 mod parsed;
+mod pem;
 mod places;
 mod sources;
 mod store;

@@ -1,7 +1,9 @@
 //! A file as its documents, each with the objects that it gives. What did not change since the last reading is kept.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
@@ -10,12 +12,24 @@ use weir_resolve::{Object, ObjectRef, Severity};
 
 use crate::document::{self, Chunk, SyntaxError};
 use crate::lines::Lines;
+use crate::pem::{self, PemFile};
 
 /// A file that is good YAML.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Parsed {
     text: Arc<str>,
     documents: Vec<Document>,
+}
+
+/// Files may hold keys, so that nothing of one is printed.
+impl fmt::Debug for Parsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, documents } = self;
+        f.debug_struct("Parsed")
+            .field("bytes", &text.len())
+            .field("documents", &documents.len())
+            .finish()
+    }
 }
 
 #[derive(Debug)]
@@ -30,6 +44,8 @@ struct Document {
 #[derive(Debug)]
 struct Content {
     entries: Vec<Entry>,
+    /// The files that it names, and that are part of what it says.
+    files: Vec<PemFile>,
     lines: OnceLock<Lines>,
 }
 
@@ -44,13 +60,14 @@ pub(crate) struct Entry {
 }
 
 impl Parsed {
-    /// Reads the documents of a file. `earlier` is the last good reading of the file; `known` gives the objects that are
+    /// Reads the documents of a file that lies in `folder`. `earlier` is the last good reading of the file; `known` gives the objects that are
     /// in force, so that an object that says the same as before stays the same object.
     ///
     /// # Errors
     /// Every document that is no YAML, with its line in the file.
     pub(crate) fn read(
         text: Arc<str>,
+        folder: &Path,
         earlier: &Self,
         known: &HashMap<Arc<ObjectRef>, Object>,
     ) -> Result<Self, Vec<SyntaxError>> {
@@ -62,9 +79,9 @@ impl Parsed {
         let (mut documents, mut errors) = (Vec::new(), Vec::new());
         for Chunk { line, bytes } in document::split(&text) {
             let content = match same.get(&text[bytes.clone()]) {
-                Some(content) => Arc::clone(content),
-                None => match document::parse(&text[bytes.clone()]) {
-                    Ok(value) => Arc::new(Content::of(value, known)),
+                Some(content) if content.is_current() => Arc::clone(content),
+                Some(_) | None => match document::parse(&text[bytes.clone()]) {
+                    Ok(value) => Arc::new(Content::of(value, folder, known)),
                     Err(error) => {
                         errors.push(SyntaxError {
                             line: line + error.line - 1,
@@ -90,6 +107,17 @@ impl Parsed {
     /// Whether this is what the text says.
     pub(crate) fn is_of(&self, text: &str) -> bool {
         *self.text == *text
+    }
+
+    /// Whether the files that it names are as they were.
+    pub(crate) fn is_current(&self) -> bool {
+        self.documents.iter().all(|it| it.content.is_current())
+    }
+
+    /// The paths at which a change is one of what this says, besides its own.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &PathBuf> {
+        let documents = self.documents.iter();
+        documents.flat_map(|it| it.content.files.iter().flat_map(PemFile::paths))
     }
 
     /// Every object, with its index for [`Parsed::line`].
@@ -143,26 +171,39 @@ impl Parsed {
 }
 
 impl Content {
-    fn of(value: Value, known: &HashMap<Arc<ObjectRef>, Object>) -> Self {
+    fn of(value: Value, folder: &Path, known: &HashMap<Arc<ObjectRef>, Object>) -> Self {
+        let mut files = Vec::new();
+        let mut entry = |mut value: Value, item| {
+            let filled = pem::fill(&mut value, folder, &mut files);
+            Entry::of(filled.and_then(|()| Object::read(value)), item, known)
+        };
         let entries = match as_list(value) {
             Ok(items) => items
                 .into_iter()
                 .enumerate()
-                .map(|(n, it)| Entry::of(it, Some(n), known))
+                .map(|(n, it)| entry(it, Some(n)))
                 .collect(),
             Err(Value::Null) => Vec::new(),
-            Err(value) => vec![Entry::of(value, None, known)],
+            Err(value) => vec![entry(value, None)],
         };
         Self {
             entries,
+            files,
             lines: OnceLock::new(),
         }
+    }
+
+    fn is_current(&self) -> bool {
+        self.files.iter().all(PemFile::is_current)
     }
 }
 
 impl Entry {
-    fn of(value: Value, item: Option<usize>, known: &HashMap<Arc<ObjectRef>, Object>) -> Self {
-        let mut reading = Object::read(value);
+    fn of(
+        mut reading: Reading,
+        item: Option<usize>,
+        known: &HashMap<Arc<ObjectRef>, Object>,
+    ) -> Self {
         let reference = match &mut reading {
             Ok((None, _)) => None,
             Ok((Some(object), _)) => {

@@ -4,6 +4,7 @@
 //! (an object that is refused keeps its version in force). What is gone from a good file is gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use weir_resolve::{Diagnostic, FieldPath, Object, ObjectRef, Resources, Severity
 
 use crate::document::SyntaxError;
 use crate::parsed::{Entry, Parsed};
+use crate::pem::Named;
 use crate::places::Places;
 use crate::sources::{Problem, Unreadable};
 use crate::{Finding, Loaded, Location};
@@ -19,9 +21,11 @@ use crate::{Finding, Loaded, Location};
 const MAX_FINDINGS: usize = 1_000;
 
 /// The files, and what is in force.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Store {
     files: BTreeMap<PathBuf, File>,
+    /// The PEM files that they name.
+    pub(crate) named: Named,
     /// What could not be listed.
     problems: BTreeMap<PathBuf, Problem>,
     /// The objects in force, by name and by kind.
@@ -31,7 +35,17 @@ pub(crate) struct Store {
     awaited: Option<BTreeSet<Subject>>,
 }
 
-#[derive(Debug, Default)]
+/// Files may hold keys, so that nothing of them is printed.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: Vec<_> = self.files.keys().collect();
+        f.debug_struct("Store")
+            .field("files", &files)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
 struct File {
     /// As the user would write it.
     name: String,
@@ -104,12 +118,20 @@ impl Store {
             Err(Unreadable::Content { line, message, id }) => {
                 (vec![Broken { line, id, message }], None)
             }
-            Ok(text) if file.was_good && file.good.is_of(&text) => (Vec::new(), None),
+            Ok(text) if file.was_good && file.good.is_of(&text) && file.good.is_current() => {
+                (Vec::new(), None)
+            }
             Ok(text) if file.broken_text.as_ref() == Some(&text) => return was_held,
-            Ok(text) => match Parsed::read(text.as_str().into(), &file.good, &self.served) {
+            Ok(text) => match Parsed::read(
+                text.as_str().into(),
+                path.parent().unwrap_or(Path::new("")),
+                &file.good,
+                &self.served,
+            ) {
                 Ok(parsed) => {
                     (file.good, file.was_good) = (Arc::new(parsed), true);
                     (file.broken, file.broken_text) = (Vec::new(), None);
+                    self.named.note(path, file.good.named());
                     return true;
                 }
                 Err(errors) => {
@@ -156,6 +178,7 @@ impl Store {
 
     /// Forgets a file. Says whether it was known.
     pub(crate) fn remove(&mut self, path: &Path) -> bool {
+        self.named.note(path, std::iter::empty());
         self.files.remove(path).is_some()
     }
 

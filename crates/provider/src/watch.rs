@@ -145,12 +145,13 @@ impl Follower {
         }
         let trust = trust(burst);
         let paths = burst.paths.iter().chain(&burst.moved);
-        let some = if burst.everything {
-            None
+        let (changed, everything) = if burst.everything {
+            (false, true)
         } else {
             self.followed.read_some(paths, trust, &self.watcher)
         };
-        some.unwrap_or_else(|| self.read_all(burst))
+        // What has been read already is no change any more to whoever reads everything.
+        everything && self.read_all(burst) || changed
     }
 
     /// Looks at what may have changed without an event. Says whether anything changed.

@@ -59,15 +59,17 @@ impl Watcher {
         self.folders.contains_key(path)
     }
 
+    /// Whether a folder is watched, under whichever name.
+    pub(crate) fn watches(&self, folder: &Path) -> bool {
+        let identity = identity(folder);
+        identity.is_some_and(|it| self.folders.values().any(|known| *known == it))
+    }
+
     /// Watches these folders and no others. Says whether there are new ones: what happened in them before is not known.
     pub(crate) fn watch(&mut self, wanted: &BTreeSet<PathBuf>) -> bool {
         let there: BTreeMap<PathBuf, (u64, u64)> = wanted
             .iter()
-            .filter_map(|path| {
-                fs::metadata(path)
-                    .ok()
-                    .map(|it| (path.clone(), (it.dev(), it.ino())))
-            })
+            .filter_map(|path| Some((path.clone(), identity(path)?)))
             .collect();
         let Some(system) = &mut self.system else {
             return false;
@@ -119,6 +121,12 @@ impl Watcher {
         self.system = None;
         self.folders.clear();
     }
+}
+
+/// What a file or folder is, whatever it is called.
+pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// Reading files makes events too; those are not of interest.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use weir_plan::features::load_balancer::LoadBalancer;
 use weir_plan::{
@@ -18,6 +18,7 @@ use crate::features::circuit_breaker::{CircuitBreaker, Permit};
 use crate::features::load_balancer::Members;
 use crate::upstream::pool::Pool;
 use crate::upstream::resolve::Resolver;
+use crate::upstream::tls::{Connector, Connectors};
 use crate::upstream::{EndpointId, EndpointState};
 use crate::worker::Worker;
 
@@ -34,6 +35,7 @@ pub(crate) struct ClusterState {
     pub(crate) pool: Pool,
     policy: ArcSwap<ClusterPolicy>,
     http2: AtomicBool,
+    tls: ArcSwapOption<Connector>,
     members: ArcSwap<Members>,
     built: Mutex<Built>,
 }
@@ -58,6 +60,11 @@ impl ClusterState {
     /// Whether HTTP/2 is spoken to the endpoints.
     pub(crate) fn speaks_http2(&self) -> bool {
         self.http2.load(Ordering::Relaxed)
+    }
+
+    /// How TLS is spoken to the endpoints; none: it is not.
+    pub(crate) fn tls(&self) -> Option<Arc<Connector>> {
+        self.tls.load_full()
     }
 
     /// The endpoints in use.
@@ -107,6 +114,7 @@ impl ClusterState {
 pub(crate) struct ClusterRegistry {
     workers: usize,
     resolver: Resolver,
+    connectors: Connectors,
     state: Mutex<Registered>,
 }
 
@@ -123,6 +131,7 @@ impl ClusterRegistry {
         Self {
             workers,
             resolver: Resolver::default(),
+            connectors: Connectors::default(),
             state: Mutex::new(Registered {
                 clusters: BTreeMap::new(),
                 rng,
@@ -197,7 +206,17 @@ impl ClusterRegistry {
             .filter(|(_, set)| set.as_ref().is_some_and(|set| !set.is_empty()))
             .map(|(locality, _)| locality.priority)
             .min();
-        let mut before = std::mem::take(&mut built.endpoints);
+        let known = std::mem::take(&mut built.endpoints);
+        // Connections that were made under other rules serve no more requests.
+        let secured_alike = built
+            .cluster
+            .as_ref()
+            .is_none_or(|it| it.tls == cluster.tls);
+        let (mut before, stale) = if secured_alike {
+            (known, BTreeMap::new())
+        } else {
+            (BTreeMap::new(), known)
+        };
         let mut after = BTreeMap::new();
         let localities = cluster
             .localities
@@ -229,23 +248,28 @@ impl ClusterRegistry {
                 },
             )
             .collect();
-        state
-            .members
-            .store(Arc::new(Members::new(localities, self.workers, rng)));
-        state.policy.store(Arc::clone(&cluster.policy));
+        // Before the endpoints that are reached by it: nobody may connect to them by the rules of before.
         let http2 = match cluster.protocol {
             // Those of L4 routes are no part of this data plane.
             UpstreamProtocol::Http1 | UpstreamProtocol::Tcp | UpstreamProtocol::Udp => false,
             UpstreamProtocol::Http2 => true,
         };
         state.http2.store(http2, Ordering::Relaxed);
+        let tls = cluster.tls.as_ref();
+        state
+            .tls
+            .store(tls.map(|it| self.connectors.get(it, http2)));
+        state
+            .members
+            .store(Arc::new(Members::new(localities, self.workers, rng)));
+        state.policy.store(Arc::clone(&cluster.policy));
         *built = Built {
             cluster: Some(Arc::clone(cluster)),
             sets,
             endpoints: after,
         };
         drop(built);
-        for gone in before.into_values() {
+        for gone in before.into_values().chain(stale.into_values()) {
             gone.retire();
         }
         // Higher limits and new endpoints may serve those who wait.
@@ -275,6 +299,7 @@ impl ClusterState {
             pool: Pool::default(),
             policy: ArcSwap::new(Arc::clone(&cluster.policy)),
             http2: AtomicBool::new(false),
+            tls: ArcSwapOption::empty(),
             members: ArcSwap::from_pointee(Members::new(Vec::new(), workers, rng)),
             built: Mutex::default(),
         }

@@ -6,8 +6,10 @@
 
 mod frames;
 mod framing;
+mod handshake;
 mod http2;
 mod socket;
+mod stream;
 mod timed;
 
 use std::cell::{Cell, RefCell};
@@ -31,20 +33,27 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::handshake::{Handshakes, TlsFacts};
+use self::handshake::{Secured, secure};
 use self::socket::Noticed;
+use self::stream::Stream;
 use self::timed::{Timed, Watcher};
 use crate::request;
+use crate::tls::HTTP_2;
 use crate::tunnel::Tunnel;
 use crate::worker::Worker;
 
 /// How long a connection that is accepted while its port drains may take to send its first byte.
 const LATE_START: Duration = Duration::from_millis(100);
 
+/// How long a TLS handshake may take while its port drains.
+const LATE_HANDSHAKE: Duration = Duration::from_secs(1);
+
 /// The headers that hyper reads unless told otherwise, without an allocation.
 const HYPER_MAX_HEADERS: usize = 100;
 
 /// Where a connection comes from and where it came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Connection {
     /// The client's address.
     pub(crate) peer: SocketAddr,
@@ -52,18 +61,62 @@ pub(crate) struct Connection {
     pub(crate) local: SocketAddr,
     /// The port that Gateways name, which may differ from that of `local`.
     pub(crate) port: u16,
+    /// What is known of its TLS; none: it is in clear text.
+    pub(crate) tls: Option<Box<TlsFacts>>,
+}
+
+impl Connection {
+    /// The scheme of the URLs that are asked for over it.
+    pub(crate) const fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
 }
 
 /// Serves a connection until it ends. When `drain` is cancelled, the request in progress is the last.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     stream: TcpStream,
-    connection: Connection,
+    mut connection: Connection,
     drain: CancellationToken,
 ) {
     // Failing to set this costs speed only.
     let _ = stream.set_nodelay(true);
-    let connection = Arc::new(connection);
+    let tls = worker
+        .shared
+        .table
+        .load()
+        .tls
+        .port(connection.port)
+        .cloned();
+    let Some(port) = tls else {
+        return serve_http(worker, Stream::Clear(stream), Arc::new(connection), drain).await;
+    };
+    let secured = Box::pin(secure(&worker, &port, stream, &drain)).await;
+    let Some(Secured { stream, facts }) = secured else {
+        return;
+    };
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
+    connection.tls = Some(facts);
+    let (stream, connection) = (Stream::Tls(stream), Arc::new(connection));
+    if is_http2 {
+        let noted = Rc::default();
+        let io = Noticed::http2(stream, Rc::clone(&noted));
+        http2::serve(worker, (io, noted), connection, drain).await;
+    } else {
+        serve_http(worker, stream, connection, drain).await;
+    }
+}
+
+/// Serves a connection that speaks HTTP/1.1, or begins to speak HTTP/2.
+async fn serve_http(
+    worker: Rc<Worker>,
+    stream: Stream,
+    connection: Arc<Connection>,
+    drain: CancellationToken,
+) {
     let phase = Arc::new(Phase::default());
     let limits = &worker.shared.limits;
     let (head_timeout, idle_timeout) = (limits.head_timeout, limits.idle_timeout);
@@ -174,7 +227,7 @@ pub(crate) async fn serve(
                 if due.is_some_and(|due| due <= now) {
                     if seen.state() == HEAD {
                         worker.shared.downstream.cx_head_timeout.count();
-                        say_timeout(served.into_parts().io.inner());
+                        say_timeout(&mut served.into_parts().io.into_inner());
                     } else {
                         worker.shared.downstream.cx_idle_timeout.count();
                     }
@@ -211,9 +264,10 @@ fn ended(worker: &Worker, connection: &Arc<Connection>, error: &hyper::Error) {
     if !error.is_parse() {
         // Clients that leave early are everyday life.
         let Connection {
-            peer,
+            ref peer,
             local: _,
             port,
+            tls: _,
         } = **connection;
         tracing::debug!(%peer, port, %error, "connection ended");
         return;
@@ -228,8 +282,8 @@ fn ended(worker: &Worker, connection: &Arc<Connection>, error: &hyper::Error) {
 }
 
 /// Tells a client that its head took too long, as far as the socket takes it.
-fn say_timeout(io: &Noticed) {
-    let _ = io.stream().try_write(
+fn say_timeout(io: &mut Noticed) {
+    io.stream().try_send(
         b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
     );
 }

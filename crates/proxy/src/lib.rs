@@ -29,6 +29,7 @@ pub mod router;
 mod session;
 pub mod support;
 mod table;
+mod tls;
 mod trailers;
 mod tunnel;
 mod upstream;

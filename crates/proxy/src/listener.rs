@@ -203,6 +203,7 @@ fn admit(
             peer,
             local: stream.local_addr().unwrap_or(port.address),
             port: port.number,
+            tls: None,
         },
         stream,
         drain: port.drain.clone(),
@@ -261,6 +262,18 @@ pub(crate) struct Downstream {
     pub(crate) cx_overflow: Counter,
     /// Connections closed for what came over them.
     pub(crate) cx_protocol_error: Counter,
+    /// TLS handshakes from the beginning.
+    pub(crate) tls_full: Counter,
+    /// TLS handshakes that went on with an earlier session.
+    pub(crate) tls_resumed: Counter,
+    /// Connections closed because they did not speak TLS, or not one that both sides speak.
+    pub(crate) cx_tls_error: Counter,
+    /// Connections closed because their TLS handshake took too long.
+    pub(crate) cx_handshake_timeout: Counter,
+    /// Connections closed because there were too many younger ones in their TLS handshake.
+    pub(crate) cx_handshake_overflow: Counter,
+    /// Connections closed because no listener has the server name that they asked for.
+    pub(crate) cx_server_name: Counter,
     /// Connections closed because a request's head took too long.
     pub(crate) cx_head_timeout: Counter,
     /// Connections closed for being idle too long.
@@ -302,6 +315,12 @@ impl Downstream {
             cx_total: Counter::default(),
             cx_overflow: Counter::default(),
             cx_protocol_error: Counter::default(),
+            tls_full: Counter::default(),
+            tls_resumed: Counter::default(),
+            cx_tls_error: Counter::default(),
+            cx_handshake_timeout: Counter::default(),
+            cx_handshake_overflow: Counter::default(),
+            cx_server_name: Counter::default(),
             cx_head_timeout: Counter::default(),
             cx_idle_timeout: Counter::default(),
         };

@@ -48,6 +48,10 @@ pub struct Limits {
     pub max_headers: usize,
     /// Bytes of a request's target; more is answered 414. Default 8192.
     pub max_uri_bytes: usize,
+    /// How long a client may take for its TLS handshake. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// TLS handshakes at one time, per worker; where there are more, the oldest is given up. Default 1024.
+    pub max_handshakes: usize,
     /// How long a client may take to send a request's head. Default 10 s.
     pub head_timeout: Duration,
     /// How long a connection may be without a request. Default 1 h.
@@ -61,6 +65,8 @@ impl Default for Limits {
             max_head_bytes: 60 * 1024,
             max_headers: 100,
             max_uri_bytes: 8_192,
+            handshake_timeout: Duration::from_secs(10),
+            max_handshakes: 1_024,
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(3_600),
         }

@@ -54,6 +54,7 @@ pub fn location(redirect: &Redirect, found: &Found, request: &Parts) -> Option<S
             .unwrap_or_default(),
     };
     let requested = Requested {
+        scheme: listener.tls.as_ref().map_or("http", |_| "https"),
         host: &host_name(authority),
         port: listener.port,
         path: &path(request),

@@ -104,6 +104,11 @@ impl Rejection {
         Self::new(StatusCode::NOT_FOUND, "route_not_found").flag(Flag::NoRouteFound)
     }
 
+    /// The request is for a listener that is not the one of its connection.
+    pub(crate) fn misdirected() -> Self {
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "misdirected_request")
+    }
+
     /// The backend does not exist.
     pub(crate) fn no_cluster(status: StatusCode) -> Self {
         Self::new(status, "cluster_not_found").flag(Flag::NoClusterFound)

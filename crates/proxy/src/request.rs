@@ -209,7 +209,8 @@ fn accept(worker: &Worker, exchange: &mut Exchange, head: &mut Parts) -> Result<
         }
     };
     let request_id = headers::request_id(&mut worker.rng());
-    headers::prepare_request(&mut head.headers, exchange.client(), request_id);
+    let (client, scheme) = (exchange.client(), exchange.connection.scheme());
+    headers::prepare_request(&mut head.headers, client, scheme, request_id);
     exchange.request.target = head.uri.clone();
     if exchange.is_logged() {
         exchange.request.authority = head.headers.get(HOST).cloned();
@@ -232,12 +233,20 @@ fn find_route(
         headers: &head.headers,
     };
     let shared = &worker.shared;
-    let port = exchange.connection.port;
-    match shared.table.load().find(port, &wanted, &shared.metrics) {
+    let connection = &exchange.connection;
+    match shared
+        .table
+        .load()
+        .find(connection, &wanted, &shared.metrics)
+    {
         Found::Route(entry) => {
             exchange.belongs_to(&entry.state.listener);
             exchange.entry = Some(Arc::clone(&entry));
             Ok(entry)
+        }
+        Found::Misdirected(listener) => {
+            exchange.belongs_to(&listener);
+            Err(Rejection::misdirected())
         }
         Found::Nothing(listener) => {
             exchange.belongs_to(&listener);
@@ -290,6 +299,7 @@ fn check_limits(
 
 fn redirect(to: &Redirect, exchange: &Exchange, entry: &RouteEntry, head: &Parts) -> Rejection {
     let requested = Requested {
+        scheme: exchange.connection.scheme(),
         host: &host(head),
         port: exchange.connection.port,
         path: head.uri.path(),

@@ -169,6 +169,8 @@ fn replaced(rewrite: &RegexRewrite, regex: &Regex, path: &str) -> Option<String>
 /// What a redirect is made from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Requested<'a> {
+    /// The scheme of its URL.
+    pub(crate) scheme: &'a str,
     /// The host name, without port.
     pub(crate) host: &'a str,
     /// The port that the Gateway names.
@@ -220,6 +222,7 @@ pub(crate) fn location(
         status: _,
     } = redirect;
     let Requested {
+        scheme: own_scheme,
         host,
         port: listener_port,
         path: old,
@@ -231,7 +234,7 @@ pub(crate) fn location(
         (None, Some(scheme)) => own_port(scheme),
         (None, None) => listener_port,
     };
-    let scheme = scheme.as_deref().unwrap_or("http");
+    let scheme = scheme.as_deref().unwrap_or(own_scheme);
     let host = hostname.as_deref().unwrap_or(host);
     let target = match rewrite {
         Some(rewrite) => with_query(&path(rewrite, matched, old), query),
@@ -275,6 +278,7 @@ mod tests {
     #[test]
     fn a_redirect_takes_from_the_request_what_it_does_not_say() {
         let requested = |port| Requested {
+            scheme: if port == 443 { "https" } else { "http" },
             host: "example.com",
             port,
             path: "/a/b",
@@ -298,6 +302,21 @@ mod tests {
                 redirect(None, None, None, None),
                 8080,
                 "http://example.com:8080/a/b?q=1",
+            ),
+            (
+                redirect(None, None, None, None),
+                443,
+                "https://example.com/a/b?q=1",
+            ),
+            (
+                redirect(Some("http"), None, None, None),
+                443,
+                "http://example.com/a/b?q=1",
+            ),
+            (
+                redirect(None, None, Some(8443), None),
+                443,
+                "https://example.com:8443/a/b?q=1",
             ),
             (
                 redirect(Some("https"), None, None, None),

@@ -13,11 +13,13 @@ use weir_plan::{
 };
 
 use crate::cluster::ClusterState;
+use crate::connection::Connection;
 use crate::features::rate_limit::{GlobalStore, Making, RouteLimits};
 use crate::metrics::{ListenerStats, Metrics, RuleStats};
 use crate::pattern::Patterns;
 use crate::rewrite;
 use crate::router::{Entry, LookedUp, Router, Wanted};
+use crate::tls::TlsPorts;
 use crate::upstream::EndpointState;
 
 /// A plan compiled for look-up, with live state.
@@ -26,6 +28,8 @@ pub(crate) struct RoutingTable {
     router: Router<RouteState>,
     listeners: HashMap<ListenerName, Arc<ListenerStats>>,
     patterns: Patterns,
+    /// Which of the ports speak TLS, and what they show.
+    pub(crate) tls: TlsPorts,
 }
 
 /// A route, compiled, with its live state.
@@ -49,6 +53,8 @@ pub(crate) struct RouteState {
 pub(crate) enum Found {
     /// A route.
     Route(Arc<RouteEntry>),
+    /// A listener that is not the one of the connection.
+    Misdirected(Arc<ListenerStats>),
     /// A listener without a route for it, or not even that.
     Nothing(Arc<ListenerStats>),
 }
@@ -72,6 +78,7 @@ impl RoutingTable {
             ),
             listeners: HashMap::new(),
             patterns: Patterns::default(),
+            tls: TlsPorts::default(),
         }
     }
 
@@ -131,22 +138,36 @@ impl RoutingTable {
             router,
             listeners,
             patterns,
+            tls: TlsPorts::build(plan, previous.map(|it| &it.tls)),
         }
     }
 
-    /// The route that a request on a port takes.
-    pub(crate) fn find(&self, port: u16, wanted: &Wanted<'_>, metrics: &Metrics) -> Found {
-        match self.router.look_up(port, wanted) {
+    /// The route that a request over a connection takes. Within TLS, that is one of the listener that the client chose
+    /// by the server name; whoever wants another has to connect anew.
+    pub(crate) fn find(
+        &self,
+        connection: &Connection,
+        wanted: &Wanted<'_>,
+        metrics: &Metrics,
+    ) -> Found {
+        let stats = |listener: &Listener| {
+            let stats = self.listeners.get(&listener.name);
+            Arc::clone(stats.unwrap_or(&metrics.unmatched))
+        };
+        match self.router.look_up(connection.port, wanted) {
+            LookedUp {
+                listener: Some(table),
+                entry: _,
+            } if !carries(connection, &table.listener) => {
+                Found::Misdirected(stats(&table.listener))
+            }
             LookedUp {
                 entry: Some(entry), ..
             } => Found::Route(Arc::clone(entry)),
             LookedUp {
                 listener: Some(table),
                 entry: None,
-            } => {
-                let stats = self.listeners.get(&table.listener.name);
-                Found::Nothing(Arc::clone(stats.unwrap_or(&metrics.unmatched)))
-            }
+            } => Found::Nothing(stats(&table.listener)),
             LookedUp {
                 listener: None,
                 entry: None,
@@ -201,6 +222,16 @@ impl RouteState {
             target: targets.get(place)?,
             cluster: self.clusters.get(place)?.as_ref(),
         })
+    }
+}
+
+/// Whether requests for a listener may come over a connection.
+fn carries(connection: &Connection, listener: &Listener) -> bool {
+    match (&connection.tls, &listener.tls) {
+        (Some(tls), _) => tls.listener == listener.name,
+        // It was clear text that the port spoke when the connection was made.
+        (None, Some(_)) => false,
+        (None, None) => true,
     }
 }
 

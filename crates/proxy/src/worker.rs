@@ -13,6 +13,7 @@ use weir_limiter::Clock;
 
 use crate::access_log::AccessLog;
 use crate::cluster::ClusterRegistry;
+use crate::connection::Handshakes;
 use crate::features::rate_limit::GlobalStore;
 use crate::listener::{self, Downstream, Handed, Ports};
 use crate::metrics::Metrics;
@@ -48,6 +49,8 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     /// What it shares with the others.
     pub(crate) shared: Arc<Shared>,
+    /// The TLS handshakes that it has in progress.
+    pub(crate) handshakes: Handshakes,
     rng: RefCell<fastrand::Rng>,
 }
 
@@ -57,6 +60,7 @@ impl Worker {
         Rc::new(Self {
             index,
             shared,
+            handshakes: Handshakes::default(),
             rng: RefCell::new(rng),
         })
     }

@@ -70,6 +70,7 @@ pub(crate) fn insert(resources: &mut Resources, document: &Value) {
         "Service" => add(&mut resources.services, document, "ns"),
         "EndpointSlice" => add(&mut resources.endpoint_slices, document, "ns"),
         "Backend" => add(&mut resources.backends, document, "ns"),
+        "BackendTLSPolicy" => add(&mut resources.backend_tls_policies, document, "ns"),
         "BackendTrafficPolicy" => add(&mut resources.policies, document, "ns"),
         "Secret" => {
             document["apiVersion"] = json!("v1");

@@ -8,7 +8,9 @@
 mod admission;
 pub mod api;
 mod attach;
+mod backend_tls;
 mod build;
+mod certificate;
 pub mod crd;
 mod defaults;
 pub mod diagnostics;
@@ -152,7 +154,15 @@ pub fn resolve(resources: &Resources, context: &Context, memo: &mut Memo) -> Res
     );
     let backends =
         status::backends::of_backends(resources, context, &changes, backends, &mut found);
-    let statuses = status::report(resources, attachments, built, &policies, backends, context);
+    let statuses = status::report(
+        resources,
+        attachments,
+        built,
+        &policies,
+        backends,
+        context,
+        &mut found,
+    );
     let (effective, diagnostics) = (built.effective(), found.into_bounded());
     Resolution {
         plan,

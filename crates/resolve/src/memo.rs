@@ -9,10 +9,11 @@ use std::sync::Arc;
 use weir_plan::NamespacedName;
 
 use crate::api::{
-    Backend, BackendTrafficPolicy, ConfigMap, EnvoyProxy, Gateway, GatewayClass, HttpRouteFilter,
-    ListenerSet, Namespace, ReferenceGrant, Secret, Service,
+    Backend, BackendTlsPolicy, BackendTrafficPolicy, ConfigMap, EnvoyProxy, Gateway, GatewayClass,
+    HttpRouteFilter, ListenerSet, Namespace, ReferenceGrant, Secret, Service,
 };
 use crate::api::{GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
+use crate::backend_tls::{self, BackendKind};
 use crate::diagnostics::ObjectRef;
 use crate::object::OtherPolicy;
 use crate::resources::{Objects, Resources};
@@ -51,6 +52,7 @@ struct Seen {
     secrets: Objects<Secret>,
     http_route_filters: Objects<HttpRouteFilter>,
     policies: Objects<BackendTrafficPolicy>,
+    backend_tls_policies: Objects<BackendTlsPolicy>,
     other_policies: BTreeMap<ObjectRef, Arc<OtherPolicy>>,
 }
 
@@ -73,7 +75,7 @@ pub(crate) struct Changes {
     pub(crate) http_route_filters: BTreeSet<NamespacedName>,
     /// The ConfigMaps that came, went or changed.
     pub(crate) config_maps: BTreeSet<NamespacedName>,
-    /// The Secrets that came, went or changed.
+    /// The Secrets that came, went or changed, so that listeners may have other certificates.
     pub(crate) secrets: BTreeSet<NamespacedName>,
 }
 
@@ -139,13 +141,26 @@ impl Seen {
             &now.udp_routes,
             RouteObject::Udp,
         ));
+        let mut services = names(&mut self.services, &now.services);
+        let mut backends = names(&mut self.backends, &now.backends);
+        // Who asks for TLS towards a backend changes the backend for all routes that refer to it.
+        for change in since(&mut self.backend_tls_policies, &now.backend_tls_policies) {
+            for policy in change.old.iter().chain(&change.new) {
+                for (kind, name) in backend_tls::targets(&change.name, policy) {
+                    match kind {
+                        BackendKind::Service => services.insert(name),
+                        BackendKind::Backend => backends.insert(name),
+                    };
+                }
+            }
+        }
         Changes {
             gateways: gateways.contains(&true),
             policies: policies.contains(&true),
             grants: differs(&mut self.reference_grants, &now.reference_grants),
             routes,
-            services: names(&mut self.services, &now.services),
-            backends: names(&mut self.backends, &now.backends),
+            services,
+            backends,
             http_route_filters: names(&mut self.http_route_filters, &now.http_route_filters),
             config_maps,
             secrets: names(&mut self.secrets, &now.secrets),

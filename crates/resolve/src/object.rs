@@ -7,9 +7,10 @@ use serde_json::Value;
 use weir_plan::NamespacedName;
 
 use crate::api::{
-    Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, EnvoyProxy, GATEWAY_GROUP, Gateway,
-    GatewayClass, GrpcRoute, HttpRoute, HttpRouteFilter, ListenerSet, Namespace, ObjectMeta,
-    POLICY_GROUP, ReferenceGrant, Secret, Service, TcpRoute, TlsRoute, UdpRoute,
+    Backend, BackendTlsPolicy, BackendTrafficPolicy, ConfigMap, EndpointSlice, EnvoyProxy,
+    GATEWAY_GROUP, Gateway, GatewayClass, GrpcRoute, HttpRoute, HttpRouteFilter, ListenerSet,
+    Namespace, ObjectMeta, POLICY_GROUP, ReferenceGrant, Secret, Service, TcpRoute, TlsRoute,
+    UdpRoute,
 };
 use crate::diagnostics::{Diagnostic, ObjectRef};
 use crate::reader::{Admission, read};
@@ -36,6 +37,7 @@ pub enum Object {
     EnvoyProxy(Arc<EnvoyProxy>),
     HttpRouteFilter(Arc<HttpRouteFilter>),
     BackendTrafficPolicy(Arc<BackendTrafficPolicy>),
+    BackendTlsPolicy(Arc<BackendTlsPolicy>),
     /// A policy of a kind that is not enforced, such as SecurityPolicy: who it is, and its spec for its targets.
     OtherPolicy(Arc<OtherPolicy>),
 }
@@ -93,6 +95,7 @@ impl Object {
             Self::Backend(it) => reference(POLICY_GROUP, "Backend", &it.metadata),
             Self::EnvoyProxy(it) => reference(POLICY_GROUP, "EnvoyProxy", &it.metadata),
             Self::HttpRouteFilter(it) => reference(POLICY_GROUP, "HTTPRouteFilter", &it.metadata),
+            Self::BackendTlsPolicy(it) => gateway_api("BackendTLSPolicy", &it.metadata),
             Self::BackendTrafficPolicy(it) => {
                 reference(POLICY_GROUP, "BackendTrafficPolicy", &it.metadata)
             }
@@ -121,6 +124,7 @@ impl Object {
             (Self::EnvoyProxy(a), Self::EnvoyProxy(b)) => Arc::ptr_eq(a, b),
             (Self::HttpRouteFilter(a), Self::HttpRouteFilter(b)) => Arc::ptr_eq(a, b),
             (Self::BackendTrafficPolicy(a), Self::BackendTrafficPolicy(b)) => Arc::ptr_eq(a, b),
+            (Self::BackendTlsPolicy(a), Self::BackendTlsPolicy(b)) => Arc::ptr_eq(a, b),
             (Self::OtherPolicy(a), Self::OtherPolicy(b)) => Arc::ptr_eq(a, b),
             (
                 Self::GatewayClass(_)
@@ -141,6 +145,7 @@ impl Object {
                 | Self::EnvoyProxy(_)
                 | Self::HttpRouteFilter(_)
                 | Self::BackendTrafficPolicy(_)
+                | Self::BackendTlsPolicy(_)
                 | Self::OtherPolicy(_),
                 _,
             ) => false,

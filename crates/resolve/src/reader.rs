@@ -147,6 +147,7 @@ pub(crate) fn read(document: Value, admission: Admission) -> Reading {
         (GATEWAY_GROUP, "TCPRoute") => reader.typed(Object::TcpRoute),
         (GATEWAY_GROUP, "TLSRoute") => reader.typed(Object::TlsRoute),
         (GATEWAY_GROUP, "UDPRoute") => reader.typed(Object::UdpRoute),
+        (GATEWAY_GROUP, "BackendTLSPolicy") => reader.typed(Object::BackendTlsPolicy),
         (GATEWAY_GROUP, "ReferenceGrant") => reader.typed(Object::ReferenceGrant),
         ("", "Namespace") => reader.typed(Object::Namespace),
         ("", "Service") => reader.typed(Object::Service),
@@ -161,7 +162,6 @@ pub(crate) fn read(document: Value, admission: Admission) -> Reading {
             POLICY_GROUP,
             "SecurityPolicy" | "ClientTrafficPolicy" | "EnvoyExtensionPolicy" | "EnvoyPatchPolicy",
         )
-        | (GATEWAY_GROUP, "BackendTLSPolicy")
         | (EXPERIMENTAL_GROUP, "XBackendTrafficPolicy") => reader.other_policy(),
         (GATEWAY_GROUP | POLICY_GROUP | EXPERIMENTAL_GROUP, _) => reader.not_read(),
         _ => Ok((None, Vec::new())),
@@ -216,7 +216,7 @@ impl Reader {
         let metadata = self.metadata();
         let mut spec = self.fields.remove("spec").unwrap_or_default();
         self.unknown_at_the_top();
-        lengthen_local_limit(&mut spec);
+        values::lengthen_local_limit(&mut spec);
         let fine = match self.admission {
             Admission::Whole => {
                 // What admission lets through and no type of ours holds, such as a count below 0, makes the policy
@@ -467,24 +467,6 @@ impl Reader {
         } else {
             Ok((object, found))
         }
-    }
-}
-
-/// `rateLimit.local: {requests, unit}` is short for a single rule without selectors.
-fn lengthen_local_limit(spec: &mut Value) {
-    let local = spec
-        .get_mut("rateLimit")
-        .and_then(|it| it.get_mut("local"))
-        .and_then(Value::as_object_mut);
-    let Some(local) = local.filter(|it| !it.contains_key("rules")) else {
-        return;
-    };
-    let limit: Map<_, _> = ["requests", "unit"]
-        .iter()
-        .filter_map(|name| local.remove_entry(*name))
-        .collect();
-    if !limit.is_empty() {
-        local.insert("rules".to_owned(), serde_json::json!([{ "limit": limit }]));
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use weir_plan::NamespacedName;
 
 use crate::api::{
-    Backend, BackendTrafficPolicy, ConfigMap, EndpointSlice, EnvoyProxy, Gateway, GatewayClass,
-    GrpcRoute, HttpRoute, HttpRouteFilter, ListenerSet, Namespace, ReferenceGrant, Secret, Service,
-    TcpRoute, TlsRoute, UdpRoute,
+    Backend, BackendTlsPolicy, BackendTrafficPolicy, ConfigMap, EndpointSlice, EnvoyProxy, Gateway,
+    GatewayClass, GrpcRoute, HttpRoute, HttpRouteFilter, ListenerSet, Namespace, ReferenceGrant,
+    Secret, Service, TcpRoute, TlsRoute, UdpRoute,
 };
 use crate::diagnostics::ObjectRef;
 use crate::object::{Object, OtherPolicy};
@@ -40,6 +40,7 @@ pub struct Resources {
     pub envoy_proxies: Objects<EnvoyProxy>,
     pub http_route_filters: Objects<HttpRouteFilter>,
     pub policies: Objects<BackendTrafficPolicy>,
+    pub backend_tls_policies: Objects<BackendTlsPolicy>,
     pub other_policies: BTreeMap<ObjectRef, Arc<OtherPolicy>>,
 }
 
@@ -67,6 +68,7 @@ impl Resources {
             Object::EnvoyProxy(it) => drop(self.envoy_proxies.insert(name, it)),
             Object::HttpRouteFilter(it) => drop(self.http_route_filters.insert(name, it)),
             Object::BackendTrafficPolicy(it) => drop(self.policies.insert(name, it)),
+            Object::BackendTlsPolicy(it) => drop(self.backend_tls_policies.insert(name, it)),
             Object::OtherPolicy(it) => drop(self.other_policies.insert(reference, it)),
         }
     }
@@ -92,6 +94,7 @@ impl Resources {
             envoy_proxies,
             http_route_filters,
             policies,
+            backend_tls_policies,
             other_policies,
         } = self;
         fn of<'a, K, T>(
@@ -118,6 +121,7 @@ impl Resources {
             .chain(of(envoy_proxies, Object::EnvoyProxy))
             .chain(of(http_route_filters, Object::HttpRouteFilter))
             .chain(of(policies, Object::BackendTrafficPolicy))
+            .chain(of(backend_tls_policies, Object::BackendTlsPolicy))
             .chain(of(other_policies, Object::OtherPolicy))
     }
 
@@ -144,6 +148,7 @@ impl Resources {
             Object::EnvoyProxy(_) => drop(self.envoy_proxies.remove(name)),
             Object::HttpRouteFilter(_) => drop(self.http_route_filters.remove(name)),
             Object::BackendTrafficPolicy(_) => drop(self.policies.remove(name)),
+            Object::BackendTlsPolicy(_) => drop(self.backend_tls_policies.remove(name)),
             Object::OtherPolicy(_) => drop(self.other_policies.remove(&reference)),
         }
     }

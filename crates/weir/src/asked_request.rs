@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
-use weir_plan::Plan;
+use weir_plan::{Listener, Plan};
 use weir_proxy::{Found, Router};
 
 /// The port of a URL that names none.
-const DEFAULT_PORT: u16 = 80;
+const fn default_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
+}
 
 /// Where a request ends up.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) enum Reach {
 pub(crate) struct Asked {
     pub(crate) head: Parts,
     url_port: Option<u16>,
+    /// Whether it is asked for within TLS.
+    secure: bool,
 }
 
 /// Finds the rule that a request reaches under a plan. `addresses` are the local ones of the plan's ports, where it is
@@ -53,16 +58,31 @@ pub(crate) fn reach(
 
 /// Finds the rule that a request reaches that was read before.
 pub(crate) fn reach_of(
-    Asked { head, url_port }: &Asked,
+    Asked {
+        head,
+        url_port,
+        secure,
+    }: &Asked,
     plan: &Plan,
     router: &Router,
     addresses: &BTreeMap<u16, SocketAddr>,
 ) -> Reach {
     let ports: Vec<u16> = plan.listeners.iter().map(|it| it.port).collect();
-    let (port, note) = match choose_port(*url_port, &ports, addresses) {
+    let (port, note) = match choose_port(*url_port, *secure, &ports, addresses) {
         Ok(chosen) => chosen,
         Err(message) => return Reach::NoListener(message),
     };
+    let speaks_tls = |it: &Arc<Listener>| it.port == port && it.tls.is_some();
+    if plan.listeners.iter().any(speaks_tls) != *secure {
+        let (spoken, scheme) = if *secure {
+            ("clear text", "http")
+        } else {
+            ("TLS", "https")
+        };
+        return Reach::NoListener(format!(
+            "port {port} speaks {spoken}: ask with {scheme}:// in the URL"
+        ));
+    }
     match router.find(port, head) {
         Some(found) => Reach::Rule { found, note },
         None => {
@@ -96,12 +116,14 @@ pub(crate) fn parse(request: &str, headers: &[String]) -> Result<Asked> {
         .trim()
         .parse()
         .with_context(|| format!("{:?} is no URL: {expected}", url.trim()))?;
-    let (Some("http"), Some(authority)) = (url.scheme_str(), url.authority()) else {
-        bail!("{url} is no URL that is served: {expected}");
+    let (secure, authority) = match (url.scheme_str(), url.authority()) {
+        (Some("http"), Some(authority)) => (false, authority),
+        (Some("https"), Some(authority)) => (true, authority),
+        (_, _) => bail!("{url} is no URL that is served: {expected}"),
     };
     let mut map = HeaderMap::new();
     let host = match authority.port_u16() {
-        Some(port) if port != DEFAULT_PORT => format!("{}:{port}", authority.host()),
+        Some(port) if port != default_port(secure) => format!("{}:{port}", authority.host()),
         Some(_) | None => authority.host().to_owned(),
     };
     map.insert(
@@ -127,6 +149,7 @@ pub(crate) fn parse(request: &str, headers: &[String]) -> Result<Asked> {
     Ok(Asked {
         head: request.into_parts().0,
         url_port: authority.port_u16(),
+        secure,
     })
 }
 
@@ -143,10 +166,11 @@ fn header_of(text: &str) -> Result<(HeaderName, HeaderValue)> {
 /// The Gateway's port that a URL means: that of the URL, or the one it is mapped to, or the only one there is.
 fn choose_port(
     url_port: Option<u16>,
+    secure: bool,
     ports: &[u16],
     addresses: &BTreeMap<u16, SocketAddr>,
 ) -> Result<(u16, Option<String>), String> {
-    let wanted = url_port.unwrap_or(DEFAULT_PORT);
+    let wanted = url_port.unwrap_or(default_port(secure));
     let mapped = addresses
         .iter()
         .find(|(_, address)| Some(address.port()) == url_port)
@@ -209,9 +233,16 @@ mod tests {
                 None,
             ),
             ("GET http://[::1]:80/", "GET", "/", "[::1]", Some(80)),
+            ("GET https://a.b:443/", "GET", "/", "a.b", Some(443)),
+            ("GET https://a.b:80/", "GET", "/", "a.b:80", Some(80)),
         ];
         for (text, method, target, host, port) in cases {
-            let Asked { head, url_port } = parse(text, &[]).unwrap();
+            let Asked {
+                head,
+                url_port,
+                secure,
+            } = parse(text, &[]).unwrap();
+            assert_eq!(secure, text.contains("https"), "{text}");
             assert_eq!(head.method, method, "{text}");
             assert_eq!(head.uri.to_string(), target, "{text}");
             assert_eq!(head.headers[header::HOST], host, "{text}");
@@ -244,7 +275,6 @@ mod tests {
             "GET",
             "shop.example.com",
             "GET /cart",
-            "GET https://shop.example.com/",
             "G T http://a/ b",
         ] {
             assert!(parse(text, &[]).is_err(), "{text}");
@@ -256,7 +286,7 @@ mod tests {
         let mapped = BTreeMap::from([(80, "127.0.0.1:9080".parse().unwrap())]);
         let none = BTreeMap::new();
         let port = |url, ports: &[u16], addresses| {
-            choose_port(url, ports, addresses)
+            choose_port(url, false, ports, addresses)
                 .map(|(port, note)| (port, note.is_some()))
                 .ok()
         };
@@ -268,6 +298,7 @@ mod tests {
             (port(Some(9080), &[80, 81], &mapped), Some((80, false))),
             (port(None, &[], &none), None),
         ];
+        assert_eq!(choose_port(None, true, &[80, 443], &none), Ok((443, None)));
         for (index, (found, expected)) in cases.into_iter().enumerate() {
             assert_eq!(found, expected, "case {index}");
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
+use jiff::Timestamp;
 use weir_plan::EndpointMap;
 use weir_provider::Loaded;
 use weir_resolve::{Context, FieldPath, Memo, Resolution, Resources, Severity, Statuses};
@@ -55,14 +56,14 @@ impl Configuration {
         }
     }
 
-    /// All that is wrong, sorted by place.
-    pub(crate) fn findings(&self, overrides: &[BackendOverride]) -> Vec<Finding> {
+    /// All that is wrong at a moment, sorted by place.
+    pub(crate) fn findings(&self, overrides: &[BackendOverride], now: Timestamp) -> Vec<Finding> {
         let Self {
             loaded,
             resolution,
             endpoints: _,
         } = self;
-        let mut found = findings::collect(loaded, resolution);
+        let mut found = findings::collect(loaded, resolution, now);
         found.extend(overrides::findings(overrides, &loaded.resources));
         found.extend(nothing_served(&loaded.resources, &resolution.statuses));
         found

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use weir_plan::NamespacedName;
 use weir_provider::{Loaded, Location};
@@ -12,6 +13,8 @@ use weir_resolve::api::{GATEWAY_GROUP, POLICY_GROUP};
 use weir_resolve::lint::{self, Ignored};
 use weir_resolve::status::{Condition, ConditionStatus, GatewayStatus};
 use weir_resolve::{FieldPath, ObjectRef, Resolution, Resources, Severity, Statuses};
+
+use crate::certificates;
 
 /// One thing that is wrong, or worth saying. Sorted by place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -75,15 +78,18 @@ pub(crate) fn count<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> (usi
 /// All that is wrong in files and in what follows from them, and what is questionable, sorted by place; without the
 /// warnings that objects ignore. What the engine finds wrong it says with the field; the conditions that sum it up are
 /// left out.
-pub(crate) fn collect(loaded: &Loaded, resolution: &Resolution) -> Vec<Finding> {
+pub(crate) fn collect(loaded: &Loaded, resolution: &Resolution, now: Timestamp) -> Vec<Finding> {
     let Resolution {
+        plan,
         statuses,
         diagnostics,
         ..
     } = resolution;
     let mut found: Vec<Finding> = loaded.findings.iter().map(of_file).collect();
     let lints = lint::lint(&loaded.resources, resolution);
-    found.extend(diagnostics.iter().chain(&lints).map(|it| {
+    let certificates = certificates::findings(plan, now);
+    let all = diagnostics.iter().chain(&lints).chain(&certificates);
+    found.extend(all.map(|it| {
         located(
             loaded,
             &it.object,
@@ -210,6 +216,8 @@ fn of_statuses<'a>(statuses: &'a Statuses, resources: &Resources) -> Vec<BadCond
         routes,
         policies,
         backends,
+        // The engine says what is wrong with them, with the field.
+        backend_tls_policies: _,
     } = statuses;
     let mut bad = Vec::new();
     for (name, conditions) in gateway_classes {

@@ -17,6 +17,7 @@ use weir_provider::Loaded;
 use weir_proxy::{ListenError, Proxy};
 use weir_resolve::{Context, Memo, Severity};
 
+use crate::certificates;
 use crate::configuration::{Configuration, Counts};
 use crate::findings::{self, Finding};
 use crate::history::History;
@@ -217,7 +218,7 @@ impl Follower {
             resolve_time,
             apply_time,
             addresses: self.proxy.addresses(),
-            findings: configuration.findings(&self.overrides),
+            findings: configuration.findings(&self.overrides, applied),
             unserved: Unserved::of(errors, &configuration),
             configuration,
             router: OnceLock::new(),
@@ -267,6 +268,7 @@ fn observed(new: &InForce) -> Observed {
         missing: new.configuration.loaded.missing.len(),
         listen_errors: new.unserved.errors.len(),
         held: new.held,
+        certificates: certificates::ends(&new.configuration.resolution.plan),
     }
 }
 
@@ -278,6 +280,7 @@ fn log(previous: Option<&InForce>, new: &InForce) {
         missing,
         listen_errors: _,
         held: _,
+        certificates: _,
     } = observed(new);
     let Counts {
         gateways,

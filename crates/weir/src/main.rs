@@ -5,6 +5,7 @@
 
 mod admin;
 mod asked_request;
+mod certificates;
 mod cli;
 mod client;
 mod commands;

@@ -1,5 +1,6 @@
 //! The process's own metrics: what became of configurations. Those of traffic are the proxy's.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub(crate) struct Metrics {
     missing: Gauge,
     listen_errors: Gauge,
     held: Gauge,
+    certificates: Family<CertificateLabels, Gauge<i64, AtomicI64>>,
     last_applied: Gauge<i64, AtomicI64>,
     resolve: Histogram,
     apply: Histogram,
@@ -35,8 +37,13 @@ struct FindingLabels {
     severity: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    certificate: String,
+}
+
 /// What there is to be said about a configuration in force.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Observed {
     pub(crate) errors: usize,
     pub(crate) warnings: usize,
@@ -44,6 +51,8 @@ pub(crate) struct Observed {
     pub(crate) listen_errors: usize,
     /// Whether an earlier configuration is held.
     pub(crate) held: bool,
+    /// When each certificate ends, in seconds since the Unix epoch.
+    pub(crate) certificates: BTreeMap<String, i64>,
 }
 
 impl Metrics {
@@ -59,6 +68,7 @@ impl Metrics {
         );
         let (last_applied, findings) =
             (Gauge::default(), Family::<FindingLabels, Gauge>::default());
+        let certificates = Family::<CertificateLabels, Gauge<i64, AtomicI64>>::default();
         let mut registry = Registry::with_prefix("weir");
         registry.register(
             "build",
@@ -96,6 +106,12 @@ impl Metrics {
             held.clone(),
         );
         registry.register_with_unit(
+            "certificate_not_after_timestamp",
+            "When a certificate that listeners show ends, since the Unix epoch",
+            Unit::Seconds,
+            certificates.clone(),
+        );
+        registry.register_with_unit(
             "config_last_applied_timestamp",
             "When a configuration was put in force last, since the Unix epoch",
             Unit::Seconds,
@@ -121,6 +137,7 @@ impl Metrics {
             missing,
             listen_errors,
             held,
+            certificates,
             last_applied,
             resolve,
             apply,
@@ -152,6 +169,7 @@ impl Metrics {
             missing,
             listen_errors,
             held,
+            certificates,
         } = observed;
         for (severity, count) in [(Severity::Error, errors), (Severity::Warning, warnings)] {
             let labels = FindingLabels {
@@ -162,6 +180,12 @@ impl Metrics {
         self.missing.set(gauge(missing));
         self.listen_errors.set(gauge(listen_errors));
         self.held.set(i64::from(held));
+        // Those that are shown no more go.
+        self.certificates.clear();
+        for (certificate, end) in certificates {
+            let labels = CertificateLabels { certificate };
+            self.certificates.get_or_create(&labels).set(end);
+        }
     }
 
     /// The proxy's metrics with these at their end, in the OpenMetrics text format.
@@ -194,6 +218,7 @@ mod tests {
             missing: 3,
             listen_errors: 4,
             held: true,
+            certificates: [("Secret/default/cert".to_owned(), 5)].into(),
         });
         let text = metrics.appended_to("proxy_metric 1\n# EOF\n".to_owned());
         for line in [
@@ -205,6 +230,7 @@ mod tests {
             "weir_config_missing 3",
             "weir_config_unbound_ports 4",
             "weir_config_held 1",
+            "weir_certificate_not_after_timestamp_seconds{certificate=\"Secret/default/cert\"} 5",
             "weir_config_last_applied_timestamp_seconds 1700000000",
             "weir_config_resolve_seconds_count 1",
             "weir_config_apply_seconds_count 1",

@@ -200,6 +200,47 @@ fn the_tests_on_the_pages_pass() {
 }
 
 #[test]
+fn the_page_about_tls_serves_what_it_shows() {
+    let [example] = &examples_of("../tls.md")[..] else {
+        panic!("the page has one example")
+    };
+    let key = rcgen::KeyPair::generate().expect("a key can be made");
+    let certificate = rcgen::CertificateParams::new(vec!["shop.example.com".to_owned()])
+        .and_then(|it| it.self_signed(&key))
+        .expect("a certificate can be made");
+    let files = tempfile::tempdir().expect("a temporary folder can be had");
+    for (name, text) in [
+        ("example.yaml", &example.yaml),
+        ("tls.crt", &certificate.pem()),
+        ("tls.key", &key.serialize_pem()),
+    ] {
+        std::fs::write(files.path().join(name), text).expect("a file can be written");
+    }
+    let weir = |command: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_weir"))
+            .args(command)
+            .current_dir(&files)
+            .output()
+            .expect("weir runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("weir writes text")
+    };
+    assert!(
+        weir(&["check", "."]).contains("0 errors, 1 warning"),
+        "no GatewayClass is all there is to say"
+    );
+    let plan = weir(&["translate", "--to", "plan", "."]);
+    assert!(
+        plan.contains("Secret/default/shop") && plan.contains("shop.example.com"),
+        "{plan}"
+    );
+    assert!(
+        !plan.contains("key:") && !plan.contains("PRIVATE"),
+        "{plan}"
+    );
+}
+
+#[test]
 fn the_table_of_features_is_the_codes() {
     let text = page("README.md");
     let rows: Vec<Vec<&str>> = text

@@ -17,14 +17,14 @@ use super::{folder, host, names, put, route, source};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Follows a path, and waits for what is to come.
-struct Following {
+pub(crate) struct Following {
     _watch: Watch,
     receiver: watch::Receiver<Arc<Loaded>>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Following {
-    fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         let (watch, receiver) = Watch::start(source(path)).expect("the path can be followed");
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -42,7 +42,11 @@ impl Following {
     }
 
     /// The first reading that fulfils a condition.
-    fn until(&mut self, what: &str, mut holds: impl FnMut(&Loaded) -> bool) -> Arc<Loaded> {
+    pub(crate) fn until(
+        &mut self,
+        what: &str,
+        mut holds: impl FnMut(&Loaded) -> bool,
+    ) -> Arc<Loaded> {
         let waiting = async {
             tokio::time::timeout(PATIENCE, self.receiver.wait_for(|it| holds(it)))
                 .await

@@ -2,6 +2,7 @@
 
 mod following;
 mod hostile;
+mod pem;
 mod reading;
 
 use std::fs;

@@ -25,6 +25,7 @@ pub(super) fn write(line: &mut Vec<u8>, exchange: &Exchange, received: u64, dura
     let path = target.path_and_query().map(|it| it.as_str());
     let upstream = exchange.endpoint.as_ref().map(|it| &it.endpoint.address);
     let null = || None::<&str>;
+    let tls = exchange.connection.tls.as_deref();
     let mut object = Object { line, first: true };
     object.text(":authority", header(authority).as_deref());
     object.number("attempts", u64::from(exchange.attempts));
@@ -33,13 +34,16 @@ pub(super) fn write(line: &mut Vec<u8>, exchange: &Exchange, received: u64, dura
     object.text("connection_termination_details", null());
     object.shown("downstream_local_address", Some(exchange.connection.local));
     object.shown("downstream_remote_address", Some(exchange.connection.peer));
+    object.text("downstream_tls_cipher", tls.map(|it| it.cipher));
+    object.text("downstream_tls_version", tls.map(|it| it.version));
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     object.number("duration", millis);
     object.text("method", Some(method.as_str()));
     object.value("policies", &rule.map(|rule| &rule.origin));
     object.text("protocol", Some(protocol(*version)));
     object.shown("rate_limit_rule", exchange.limited_by.as_ref());
-    object.text("requested_server_name", null());
+    let server_name = tls.and_then(|it| it.server_name.as_deref());
+    object.text("requested_server_name", server_name);
     let status = exchange
         .status
         .map_or(0, |status| u64::from(status.as_u16()));

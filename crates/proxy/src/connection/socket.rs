@@ -10,15 +10,15 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::frames::{Frames, Noted, PREFACE};
 use super::framing::{Framing, Wrong};
+use super::stream::Stream;
 use super::{HEAD, IDLE, Phase};
 
 /// A socket whose bytes are looked at on the way.
 pub(super) struct Noticed {
-    stream: TcpStream,
+    stream: Stream,
     watch: Watch,
 }
 
@@ -35,7 +35,7 @@ enum Watch {
 
 impl Noticed {
     /// A connection over which nothing has come yet.
-    pub(super) fn new(stream: TcpStream, phase: Arc<Phase>) -> Self {
+    pub(super) fn new(stream: Stream, phase: Arc<Phase>) -> Self {
         let watch = Watch::Begun { come: 0, phase };
         Self { stream, watch }
     }
@@ -60,8 +60,17 @@ impl Noticed {
         }
     }
 
-    pub(super) fn stream(&self) -> &TcpStream {
-        &self.stream
+    /// A connection of which it is known from the start that it speaks HTTP/2.
+    pub(super) fn http2(stream: Stream, noted: Rc<Noted>) -> Self {
+        let (again, frames) = (Bytes::new(), Frames::new(noted));
+        Self {
+            stream,
+            watch: Watch::Frames { again, frames },
+        }
+    }
+
+    pub(super) fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
     }
 }
 
@@ -114,7 +123,7 @@ impl AsyncRead for Noticed {
 
 /// Reads until it is clear whether the first bytes are a preface. Those that may be one are not kept: they are known.
 fn poll_beginning(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     come: &mut usize,
     phase: &Phase,
     cx: &mut Context<'_>,

@@ -164,7 +164,15 @@ pub const DOCS: &[MetricDoc] = &[
         "weir_downstream_connections_closed_total",
         "counter",
         &["reason"],
-        "Connections from clients closed by us: overflow (too many), protocol_error, head_timeout or idle",
+        "Connections from clients closed by us: overflow (too many), protocol_error, head_timeout, idle, or before their \
+         requests tls_error (no TLS that both speak), tls_timeout, tls_overflow (too many handshakes) or \
+         tls_server_name (no listener has the name)",
+    ),
+    doc(
+        "weir_downstream_tls_handshakes_total",
+        "counter",
+        &["kind"],
+        "TLS handshakes of clients that were completed: full, or resumed from an earlier session",
     ),
     doc(
         "weir_mirrored_requests_total",

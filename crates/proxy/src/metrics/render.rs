@@ -222,11 +222,18 @@ fn downstream(shared: &Shared, text: &mut Text) {
     for (reason, counter) in [
         ("overflow", &downstream.cx_overflow),
         ("protocol_error", &downstream.cx_protocol_error),
+        ("tls_error", &downstream.cx_tls_error),
+        ("tls_timeout", &downstream.cx_handshake_timeout),
+        ("tls_overflow", &downstream.cx_handshake_overflow),
+        ("tls_server_name", &downstream.cx_server_name),
         ("head_timeout", &downstream.cx_head_timeout),
         ("idle", &downstream.cx_idle_timeout),
     ] {
         text.value(&[reason], counter.get());
     }
+    text.family("weir_downstream_tls_handshakes_total");
+    text.value(&["full"], downstream.tls_full.get());
+    text.value(&["resumed"], downstream.tls_resumed.get());
 }
 
 /// The text so far, and the family that values are being added to.

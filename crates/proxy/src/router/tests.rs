@@ -293,6 +293,7 @@ fn listener(name: &str, port: u16, host: &str, hosts: Vec<(&str, Vec<RouteMatch>
         },
         port,
         hostname: HostMatch::parse(host),
+        tls: None,
         hosts: hosts.collect(),
     }
 }

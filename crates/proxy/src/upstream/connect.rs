@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::client::TlsStream;
 use weir_plan::EndpointAddress;
 
 use super::http2;
@@ -32,9 +33,11 @@ pub(super) async fn open(
     slot: Slot,
 ) -> Result<Channel, SendErrorKind> {
     let opened = async {
-        match dial(endpoint).await? {
-            Dialled::Tcp(stream) => speak(cluster, endpoint, worker, slot, stream).await,
-            Dialled::Unix(stream) => speak(cluster, endpoint, worker, slot, stream).await,
+        match dial(cluster, endpoint).await? {
+            Dialled::Tcp(it) => speak(cluster, endpoint, worker, slot, it).await,
+            Dialled::Unix(it) => speak(cluster, endpoint, worker, slot, it).await,
+            Dialled::TlsOverTcp(it) => speak(cluster, endpoint, worker, slot, it).await,
+            Dialled::TlsOverUnix(it) => speak(cluster, endpoint, worker, slot, it).await,
         }
     };
     in_time(cluster, opened).await
@@ -48,9 +51,11 @@ pub(super) async fn open_http2(
     slot: Slot,
 ) -> Result<http2::Stream, SendErrorKind> {
     let opened = async {
-        match dial(endpoint).await? {
+        match dial(cluster, endpoint).await? {
             Dialled::Tcp(it) => http2::speak(cluster, endpoint, worker, slot, it).await,
             Dialled::Unix(it) => http2::speak(cluster, endpoint, worker, slot, it).await,
+            Dialled::TlsOverTcp(it) => http2::speak(cluster, endpoint, worker, slot, it).await,
+            Dialled::TlsOverUnix(it) => http2::speak(cluster, endpoint, worker, slot, it).await,
         }
     };
     in_time(cluster, opened).await
@@ -78,13 +83,28 @@ async fn in_time<T>(
     }
 }
 
-/// A socket to an endpoint.
+/// What carries requests to an endpoint.
 enum Dialled {
     Tcp(TcpStream),
     Unix(UnixStream),
+    TlsOverTcp(Box<TlsStream<TcpStream>>),
+    TlsOverUnix(Box<TlsStream<UnixStream>>),
 }
 
-async fn dial(endpoint: &EndpointState) -> Result<Dialled, String> {
+/// Connects to an endpoint, and speaks TLS where the cluster asks for it.
+async fn dial(cluster: &ClusterState, endpoint: &EndpointState) -> Result<Dialled, String> {
+    let socket = socket(endpoint).await?;
+    let Some(tls) = cluster.tls() else {
+        return Ok(socket);
+    };
+    Ok(match socket {
+        Dialled::Tcp(it) => Dialled::TlsOverTcp(Box::new(tls.connect(it).await?)),
+        Dialled::Unix(it) => Dialled::TlsOverUnix(Box::new(tls.connect(it).await?)),
+        Dialled::TlsOverTcp(_) | Dialled::TlsOverUnix(_) => socket,
+    })
+}
+
+async fn socket(endpoint: &EndpointState) -> Result<Dialled, String> {
     let said = |error: std::io::Error| error.to_string();
     let stream = match &endpoint.endpoint.address {
         EndpointAddress::Ip(address) => TcpStream::connect(address).await.map_err(said)?,

@@ -167,7 +167,11 @@ impl ClusterState {
             kind,
             request: Some(request),
         };
-        let mut request = in_http2(request).map_err(|request| {
+        let scheme = match self.tls() {
+            Some(_) => Scheme::HTTPS,
+            None => Scheme::HTTP,
+        };
+        let mut request = in_http2(request, scheme).map_err(|request| {
             let reason = "the request's host is no authority".to_owned();
             unsent(SendErrorKind::Protocol(reason), *request)
         })?;
@@ -273,12 +277,12 @@ impl Drop for Lease {
 }
 
 /// The request as HTTP/2 has it: its target says which host is meant.
-fn in_http2(request: Request<Body>) -> Result<Request<Body>, Box<Request<Body>>> {
+fn in_http2(request: Request<Body>, scheme: Scheme) -> Result<Request<Body>, Box<Request<Body>>> {
     let (mut head, body) = request.into_parts();
     let host = head.headers.get(HOST).map_or(&b""[..], |it| it.as_bytes());
     let path = head.uri.path_and_query().cloned();
     let uri = Uri::builder()
-        .scheme(Scheme::HTTP)
+        .scheme(scheme)
         .authority(host)
         .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")))
         .build();

@@ -9,6 +9,7 @@ pub(crate) mod resolve;
 mod send;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tls;
 
 pub(crate) use send::{SendError, SendErrorKind};
 

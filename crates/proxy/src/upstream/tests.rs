@@ -104,6 +104,7 @@ fn update(
         name: name.clone(),
         origin: Origin::default(),
         protocol: UpstreamProtocol::Http1,
+        tls: None,
         localities: vec![Locality {
             weight: 1,
             priority: 0,

@@ -75,6 +75,7 @@ fn plan(ports: &[u16], circuit_breaker: CircuitBreaker) -> Arc<Plan> {
         name: cluster_name.clone(),
         origin: Origin::default(),
         protocol: UpstreamProtocol::Http1,
+        tls: None,
         localities: vec![Locality {
             weight: 1,
             priority: 0,
@@ -126,6 +127,7 @@ fn plan(ports: &[u16], circuit_breaker: CircuitBreaker) -> Arc<Plan> {
             },
             port: *port,
             hostname: HostMatch::Any,
+            tls: None,
             hosts: vec![Arc::new(VirtualHost {
                 hostname: HostMatch::Any,
                 routes: vec![Arc::clone(&route)],

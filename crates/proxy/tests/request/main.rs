@@ -250,6 +250,7 @@ fn plan(rules: &[Rule], policy: ClusterPolicy) -> Arc<Plan> {
         name: cluster_name(),
         origin: Origin::default(),
         protocol: UpstreamProtocol::Http1,
+        tls: None,
         localities: vec![Locality {
             weight: 1,
             priority: 0,
@@ -266,6 +267,7 @@ fn plan(rules: &[Rule], policy: ClusterPolicy) -> Arc<Plan> {
             },
             port: 80,
             hostname: HostMatch::Any,
+            tls: None,
             hosts: vec![Arc::new(VirtualHost {
                 hostname: HostMatch::Any,
                 routes: routes.collect(),

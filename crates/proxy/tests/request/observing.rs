@@ -48,6 +48,8 @@ fn a_line_of_the_log_says_what_became_of_a_request() {
         "connection_termination_details": null,
         "downstream_local_address": gateway.proxy.addresses()[&80].to_string(),
         "downstream_remote_address": object["downstream_remote_address"],
+        "downstream_tls_cipher": null,
+        "downstream_tls_version": null,
         "duration": 0,
         "method": "POST",
         "policies": ["BackendTrafficPolicy/default/policy"],

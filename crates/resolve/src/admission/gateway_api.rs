@@ -23,6 +23,7 @@ pub(crate) fn check(kind: &str, spec: &Value) -> Vec<Violation> {
         "Gateway" | "ListenerSet" => listeners(spec, found),
         "HTTPRoute" => route(spec, http_rule, found),
         "GRPCRoute" => route(spec, grpc_rule, found),
+        "BackendTLSPolicy" => backend_tls(spec, found),
         "TCPRoute" | "TLSRoute" | "UDPRoute" => route(spec, backends, found),
         _ => {}
     }
@@ -48,6 +49,7 @@ fn listeners(spec: &At<'_>, found: &mut Found) {
             "Listener name must be unique within the Gateway",
             found,
         );
+        listener_tls(&listener, found);
         let place = (
             listener.number("port"),
             listener.text("protocol"),
@@ -55,6 +57,72 @@ fn listeners(spec: &At<'_>, found: &mut Found) {
         );
         let message = "Combination of port, protocol and hostname must be unique for each listener";
         listener.require(places.insert(place), message, found);
+    }
+}
+
+fn listener_tls(listener: &At<'_>, found: &mut Found) {
+    let Some(tls) = listener.get("tls") else {
+        return;
+    };
+    let protocol = listener.text("protocol").unwrap_or_default();
+    listener.require(
+        !matches!(protocol, "HTTP" | "TCP" | "UDP"),
+        "tls must not be specified for protocols ['HTTP', 'TCP', 'UDP']",
+        found,
+    );
+    let terminates = matches!(tls.text("mode"), None | Some("Terminate"));
+    listener.require(
+        protocol != "HTTPS" || terminates,
+        "tls mode must be Terminate for protocol HTTPS",
+        found,
+    );
+    let references = tls.items_within("certificateRefs", 0, 64, found);
+    tls.require(
+        !terminates || !references.is_empty() || tls.has("options"),
+        "certificateRefs or options must be specified when mode is Terminate",
+        found,
+    );
+    for reference in references {
+        reference.hold("name", &SECTION_NAME, found);
+    }
+}
+
+fn backend_tls(spec: &At<'_>, found: &mut Found) {
+    let targets = spec.items_within("targetRefs", 1, 16, found);
+    for target in targets {
+        target.hold("sectionName", &SECTION_NAME, found);
+    }
+    let Some(validation) = spec.get("validation") else {
+        return;
+    };
+    validation.hold("hostname", &Text(1, 253, Some(pattern::HOSTNAME)), found);
+    let authorities = validation.items_within("caCertificateRefs", 0, 8, found);
+    let well_known = validation
+        .text("wellKnownCACertificates")
+        .unwrap_or_default();
+    validation.require(
+        authorities.is_empty() || well_known.is_empty(),
+        "must not contain both CACertificateRefs and WellKnownCACertificates",
+        found,
+    );
+    validation.require(
+        !authorities.is_empty() || !well_known.is_empty(),
+        "must specify either CACertificateRefs or WellKnownCACertificates",
+        found,
+    );
+    for name in validation.items_within("subjectAltNames", 0, 5, found) {
+        let (hostname, uri) = (name.has("hostname"), name.has("uri"));
+        let is_hostname = name.text("type") == Some("Hostname");
+        name.require(
+            is_hostname == hostname,
+            "SubjectAltName element must contain Hostname, if and only if Type is set to Hostname",
+            found,
+        );
+        name.require(
+            is_hostname != uri,
+            "SubjectAltName element must contain URI, if and only if Type is set to URI",
+            found,
+        );
     }
 }
 

@@ -11,6 +11,7 @@ pub mod target;
 
 pub use backend::Backend;
 pub use envoy_proxy::EnvoyProxy;
+pub use gateway_api::apis::standard::backendtlspolicies::BackendTlsPolicy;
 pub use gateway_api::experimental::gatewayclasses::GatewayClass;
 pub use gateway_api::experimental::gateways::Gateway;
 pub use gateway_api::experimental::grpcroutes::GrpcRoute;

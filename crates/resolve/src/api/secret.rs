@@ -1,11 +1,17 @@
-//! Secrets, of which only what the gateway may be told to use is kept: the credential of one that has a key of that name.
+//! Secrets, of which only what the gateway may be told to use is kept: the certificate of one of type `kubernetes.io/tls`,
+//! and the credential of one that has a key of that name.
 //!
-//! The credential is in [`Secret::credential`] and nowhere else; nothing here prints it.
+//! The bytes of a key are in [`Certificate::key`], a credential is in [`Secret::credential`], and both are nowhere else;
+//! nothing here prints them.
 
-use weir_plan::SecretValue;
+use std::sync::Arc;
+
+use weir_plan::{Certificate, SecretValue};
 
 use super::ObjectMeta;
 
+/// The type of Secrets that hold a certificate and its key.
+pub const TLS_SECRET: &str = "kubernetes.io/tls";
 /// The key of a Secret that holds a credential.
 pub const CREDENTIAL: &str = "credential";
 
@@ -14,8 +20,22 @@ pub const CREDENTIAL: &str = "credential";
 pub struct Secret {
     /// Its metadata.
     pub metadata: ObjectMeta,
+    /// Its type, `Opaque` where it says none.
+    pub r#type: String,
+    /// The certificate and key of a Secret of type [`TLS_SECRET`], or why they cannot be used; none: of another type,
+    /// whose data is not kept.
+    pub certificate: Option<Result<Arc<Certificate>, Unusable>>,
     /// What its key [`CREDENTIAL`] holds; none: it has no such key, or nothing in it.
     pub credential: Option<Credential>,
+}
+
+/// Why the data of a Secret cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    /// The entry that is at fault: `tls.crt` or `tls.key`.
+    pub entry: &'static str,
+    /// What is wrong with it, without any of its content.
+    pub message: String,
 }
 
 /// What a Secret holds for a header.

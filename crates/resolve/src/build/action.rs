@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_plan::{
     Cluster, ClusterName, DirectResponse, EndpointsName, Forward, Locality, NamespacedName,
-    RouteAction, RuleName, SplitTarget, UpstreamProtocol, WeightedTarget,
+    RouteAction, RuleName, SplitTarget, UpstreamProtocol, UpstreamTls, WeightedTarget,
 };
 
 use super::backend_filters::BackendFilters;
@@ -66,9 +66,9 @@ pub(crate) fn of_rule(
             Vec::new(),
         );
     };
-    let mixed = usable
-        .iter()
-        .any(|it| it.addresses != first.addresses || it.protocol != first.protocol);
+    let mixed = usable.iter().any(|it| {
+        it.addresses != first.addresses || it.protocol != first.protocol || it.tls != first.tls
+    });
     let filtered = weighted.iter().any(|(_, it)| !it.filters.is_empty());
     // A backend's endpoints are in several zones, so its share must not be one of a locality among theirs.
     let zoned = applied.cluster.load_balancer.zone_aware.is_some();
@@ -108,17 +108,17 @@ fn one_cluster(
         .map(|(it, target)| locality(it, target, applied, scope));
     let localities = localities.collect();
     // They are not mixed.
-    let protocol = usable
-        .map(|(_, target)| target.protocol)
+    let spoken = usable
+        .map(|(_, target)| (target.protocol, target.tls.clone()))
         .next()
-        .unwrap_or(UpstreamProtocol::Http1);
+        .unwrap_or((UpstreamProtocol::Http1, None));
     // A single backend may have filters; several with filters have clusters of their own.
     let none = BackendFilters::default();
     let filters = backends.first().map_or(&none, |(_, it)| &it.filters);
     let target = target(1, SplitTarget::Cluster(name.clone()), filters);
     (
         vec![target],
-        vec![cluster(name, localities, protocol, applied, scope)],
+        vec![cluster(name, localities, spoken, applied, scope)],
     )
 }
 
@@ -137,7 +137,7 @@ fn one_cluster_each(
                 clusters.push(cluster(
                     name.clone(),
                     vec![locality(backend, target, applied, scope)],
-                    target.protocol,
+                    (target.protocol, target.tls.clone()),
                     applied,
                     scope,
                 ));
@@ -197,6 +197,7 @@ pub(crate) fn endpoints(target: &Target, routing_type: RoutingType) -> Endpoints
         priority: _,
         addresses: _,
         protocol: _,
+        tls: _,
     } = target;
     let endpoints = match routing_type {
         RoutingType::Service => cluster_ip.as_ref().unwrap_or(endpoints),
@@ -208,7 +209,7 @@ pub(crate) fn endpoints(target: &Target, routing_type: RoutingType) -> Endpoints
 pub(crate) fn cluster(
     name: ClusterName,
     localities: Vec<Locality>,
-    protocol: UpstreamProtocol,
+    (protocol, tls): (UpstreamProtocol, Option<Arc<UpstreamTls>>),
     applied: &Applied,
     scope: &Scope<'_>,
 ) -> Cluster {
@@ -216,6 +217,7 @@ pub(crate) fn cluster(
         name,
         origin: applied.origin.clone(),
         protocol,
+        tls,
         localities,
         hostname: scope.hostname.cloned(),
         policy: Arc::clone(&applied.cluster),

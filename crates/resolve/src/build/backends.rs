@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use weir_plan::{EndpointsName, NamespacedName, RouteKind, UpstreamProtocol};
+use weir_plan::{EndpointsName, NamespacedName, RouteKind, UpstreamProtocol, UpstreamTls};
 
 use crate::Context;
 use crate::api::backend::{BackendEndpoint, BackendSpec};
 use crate::api::{Backend, GATEWAY_GROUP, POLICY_GROUP, Service};
+use crate::backend_tls::{self, BackendKind};
 use crate::endpoints::cluster_ip;
 use crate::references::{Referent, Referrer, permitted};
 use crate::resources::Resources;
@@ -25,6 +26,8 @@ pub(crate) struct Target {
     pub(crate) addresses: Addresses,
     /// What they speak.
     pub(crate) protocol: UpstreamProtocol,
+    /// TLS around that; none: clear text.
+    pub(crate) tls: Option<Arc<UpstreamTls>>,
 }
 
 /// What the addresses of a backend are. One cluster does not mix them.
@@ -116,11 +119,13 @@ pub(crate) fn follow(
             *port,
             resources.services.get(name).ok_or_else(missing)?,
             from.kind,
+            resources,
         ),
         Sort::Backend => of_backend(
             name,
             resources.backends.get(name).ok_or_else(missing)?,
             context,
+            resources,
         ),
     };
     // Except for HTTP, the kind of the route says what is spoken, whatever a port says of itself.
@@ -143,6 +148,7 @@ fn of_service(
     port: Option<i32>,
     service: &Service,
     kind: RouteKind,
+    resources: &Resources,
 ) -> Result<Target, Unresolved> {
     let refuse = |reason, message| Err(Unresolved { reason, message });
     let Some(spec) = &service.spec else {
@@ -174,7 +180,10 @@ fn of_service(
         let message = format!("Service {name} has no {transport} port {number}; it has {known:?}");
         return refuse("PortNotFound", message);
     };
+    let tls = backend_tls::of(resources, BackendKind::Service, name, port.name.as_deref())?;
     let protocol = match port.app_protocol.as_deref() {
+        // What it says is said by a policy as well, with what is needed for it.
+        Some("https" | "HTTPS" | "tls" | "TLS") if tls.is_some() => UpstreamProtocol::Http1,
         Some(protocol) if kind.is_http() => match protocol_named(protocol) {
             Some(protocol) => protocol,
             None => {
@@ -202,6 +211,7 @@ fn of_service(
         priority: 0,
         addresses: Addresses::Static,
         protocol,
+        tls,
     })
 }
 
@@ -225,6 +235,7 @@ fn of_backend(
     name: &NamespacedName,
     backend: &Backend,
     context: &Context,
+    resources: &Resources,
 ) -> Result<Target, Unresolved> {
     let (addresses, protocol) = check(backend, context).map_err(|why| Unresolved {
         reason: if why.protocol {
@@ -234,6 +245,7 @@ fn of_backend(
         },
         message: format!("Backend {name} was not accepted: {}", why.message),
     })?;
+    let tls = backend_tls::of(resources, BackendKind::Backend, name, None)?;
     let priority = u8::from(backend.spec.fallback == Some(true));
     Ok(Target {
         endpoints: EndpointsName::of_backend(name),
@@ -241,6 +253,7 @@ fn of_backend(
         priority,
         addresses,
         protocol,
+        tls,
     })
 }
 

@@ -125,7 +125,7 @@ fn action(backends: &[RuleBackend], applied: &Applied, scope: &Scope<'_>) -> L4A
         return L4Action::Refuse(why.unwrap_or("the rule has no backends").into());
     }
     let name = action::cluster_name(scope);
-    let cluster = action::cluster(name, localities, protocol, applied, scope);
+    let cluster = action::cluster(name, localities, (protocol, None), applied, scope);
     L4Action::Forward {
         cluster: Arc::new(cluster),
         refused_weight,

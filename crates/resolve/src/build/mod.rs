@@ -27,6 +27,7 @@ use std::sync::Arc;
 use weir_plan::{NamespacedName, Plan, RouteKind};
 
 use crate::Context;
+use crate::backend_tls::BackendKind;
 use crate::diagnostics::{Diagnostic, Diagnostics, ObjectRef};
 use crate::effective::{Applied, EffectiveRule};
 use crate::memo::Changes;
@@ -73,6 +74,22 @@ impl Memo {
     /// The status of every route of ours.
     pub(crate) fn statuses(&self) -> Arc<BTreeMap<ObjectRef, Arc<[RouteParentStatus]>>> {
         Arc::clone(&self.statuses)
+    }
+
+    /// The Gateways that serve a route with a reference to each backend.
+    pub(crate) fn gateways_by_backend(
+        &self,
+    ) -> BTreeMap<(BackendKind, &NamespacedName), BTreeSet<&NamespacedName>> {
+        let mut gateways: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for BuiltRoute { detail, built, .. } in &self.routes {
+            let services = built.services.iter().map(|it| (BackendKind::Service, it));
+            let backends = built.backends.iter().map(|it| (BackendKind::Backend, it));
+            for backend in services.chain(backends) {
+                let carriers = detail.carriers.iter().map(|it| &it.listener.gateway);
+                gateways.entry(backend).or_default().extend(carriers);
+            }
+        }
+        gateways
     }
 
     /// How many routes each listener has that are attached to it and accepted.
@@ -134,7 +151,7 @@ pub(crate) fn plan(
         .values()
         .flatten()
         .for_each(|it| found.push(it.clone()));
-    memo.table.plan(&attachments.topology.gateways)
+    memo.table.plan(&attachments.gateways)
 }
 
 /// What is known of each route of `now`, and what is no more. A route that changed its age is another.

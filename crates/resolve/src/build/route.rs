@@ -11,6 +11,7 @@ use super::order::Entry;
 use super::order::L4Entry;
 use super::rules::{self, Invalid, Rule, backend_ref};
 use super::{backend_filters, grpc, l4, mirrors, route_filter};
+use crate::backend_tls::{self, BackendKind};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath};
 use crate::effective::{Applied, EffectiveRule};
 use crate::own::OwnSettings;
@@ -249,7 +250,7 @@ impl Built {
         };
         for (index, rule) in l4::rules(&detail.object, namespace).iter().enumerate() {
             for (to, _) in &rule.0 {
-                self.depend_on(to, namespace);
+                self.depend_on(to, namespace, resources);
             }
             let backends = l4::backends(rule, from, resources, context);
             let applied: Vec<_> = applied.iter().skip(index).step_by(names.len()).collect();
@@ -280,20 +281,28 @@ impl Built {
         }
         let filters = spec.filters.iter().flatten();
         for it in filters.filter_map(|it| it.request_mirror.as_ref()) {
-            self.depend_on(&mirrors::backend_ref(it, namespace), namespace);
+            self.depend_on(&mirrors::backend_ref(it, namespace), namespace, resources);
         }
         for it in spec.backend_refs.iter().flatten() {
-            self.depend_on(&backend_ref(it, namespace), namespace);
+            self.depend_on(&backend_ref(it, namespace), namespace, resources);
         }
     }
 
-    fn depend_on(&mut self, to: &BackendRef<'_>, namespace: &Arc<str>) {
+    fn depend_on(&mut self, to: &BackendRef<'_>, namespace: &Arc<str>, resources: &Resources) {
         self.crosses |= to.name.namespace != *namespace;
-        match to.kind {
-            "Service" => self.services.push(to.name.clone()),
-            "Backend" => self.backends.push(to.name.clone()),
-            _ => {}
-        }
+        let kind = match to.kind {
+            "Service" => {
+                self.services.push(to.name.clone());
+                BackendKind::Service
+            }
+            "Backend" => {
+                self.backends.push(to.name.clone());
+                BackendKind::Backend
+            }
+            _ => return,
+        };
+        let authorities = backend_tls::config_maps(resources, kind, &to.name);
+        self.config_maps.extend(authorities);
     }
 
     /// Notes what status and findings are to say of a rule.

@@ -6,11 +6,14 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_plan::{Cluster, ClusterName, HostMatch, L4Listener, Listener, Plan, VirtualHost};
+use weir_plan::{
+    Cluster, ClusterName, HostMatch, L4Listener, Listener, ListenerTls, Plan, VirtualHost,
+};
 
 use super::order::{Entry, L4Entry, l4_precedence, precedence};
 use super::route::Built;
-use crate::topology::{GatewayNode, ListenerKey, ListenerNode};
+use crate::topology::gateways::GatewayDetail;
+use crate::topology::{ListenerKey, ListenerNode};
 
 /// What the plan is put together from.
 #[derive(Debug, Default)]
@@ -102,17 +105,17 @@ impl Table {
     }
 
     /// The plan: every listener that serves, with its routes, and the clusters.
-    pub(crate) fn plan(&mut self, gateways: &[Arc<GatewayNode>]) -> Arc<Plan> {
+    pub(crate) fn plan(&mut self, gateways: &[Arc<GatewayDetail>]) -> Arc<Plan> {
         let served = gateways
             .iter()
-            .flat_map(|gateway| &gateway.listeners)
-            .filter(|it| it.programmed);
+            .flat_map(|gateway| gateway.node.listeners.iter().zip(&gateway.tls))
+            .filter(|(node, _)| node.programmed);
         let mut listeners: Vec<_> = served
-            .map(|node| {
+            .map(|(node, tls)| {
                 self.listeners
                     .entry(node.key.clone())
                     .or_default()
-                    .listener(node)
+                    .listener(node, tls.as_ref())
             })
             .collect();
         listeners.sort_by(|a, b| {
@@ -144,8 +147,8 @@ impl Table {
 }
 
 impl Table {
-    fn l4_listeners(&self, gateways: &[Arc<GatewayNode>]) -> Vec<Arc<L4Listener>> {
-        let nodes = gateways.iter().flat_map(|gateway| &gateway.listeners);
+    fn l4_listeners(&self, gateways: &[Arc<GatewayDetail>]) -> Vec<Arc<L4Listener>> {
+        let nodes = gateways.iter().flat_map(|it| &it.node.listeners);
         let mut listeners: Vec<_> = nodes
             .filter_map(|node| {
                 let routes = self.l4.get(&node.key).into_iter().flatten();
@@ -164,12 +167,13 @@ impl Table {
 }
 
 impl Hosts {
-    fn listener(&mut self, node: &ListenerNode) -> Arc<Listener> {
+    fn listener(&mut self, node: &ListenerNode, tls: Option<&Arc<ListenerTls>>) -> Arc<Listener> {
         let name = node.key.plan_name();
         if let Some(known) = &self.listener
             && known.name == name
             && known.port == node.port
             && known.hostname == node.hostname
+            && known.tls.as_ref() == tls
         {
             return Arc::clone(known);
         }
@@ -182,6 +186,7 @@ impl Hosts {
             name,
             port: node.port,
             hostname: node.hostname.clone(),
+            tls: tls.cloned(),
             hosts,
         });
         self.listener = Some(Arc::clone(&listener));

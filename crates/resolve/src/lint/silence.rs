@@ -14,9 +14,14 @@ use crate::resources::{Objects, Resources};
 pub const IGNORE: &str = "weir.dev/ignore-findings";
 
 /// The ids of all warnings about objects that are read, sorted.
-pub const WARNINGS: [&str; 23] = [
+pub const WARNINGS: [&str; 29] = [
+    "certificate-expired",
+    "certificate-expires-soon",
+    "certificate-for-other-names",
+    "certificate-not-yet-valid",
     "deprecated-field",
     "gateway-class-not-found",
+    "insecure-client-validation",
     "invalid-target",
     "kind-not-served",
     "limit-unreachable",
@@ -35,6 +40,7 @@ pub const WARNINGS: [&str; 23] = [
     "setting-not-enforced",
     "setting-not-for-kind",
     "target-not-found",
+    "target-taken",
     "tie-by-name",
     "unknown-field",
     "unknown-finding-id",
@@ -64,6 +70,7 @@ impl<'a> Ignored<'a> {
             secrets,
             backends,
             policies,
+            backend_tls_policies,
             envoy_proxies,
             http_route_filters,
             other_policies,
@@ -108,6 +115,13 @@ impl<'a> Ignored<'a> {
         add(&mut all, policy, "BackendTrafficPolicy", policies, |it| {
             &it.metadata
         });
+        add(
+            &mut all,
+            gateway,
+            "BackendTLSPolicy",
+            backend_tls_policies,
+            |it| &it.metadata,
+        );
         add(&mut all, policy, "EnvoyProxy", envoy_proxies, |it| {
             &it.metadata
         });

@@ -1,5 +1,7 @@
 //! The memo saves work and changes nothing: after any edits, a full memo and an empty one give equal results.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::{Strategy, any, proptest};
 use proptest::test_runner::Config;
 use serde_json::{Value, json};
@@ -19,7 +21,7 @@ struct Edit {
 }
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
-    let edit = (0..17_u8, any::<u8>()).prop_map(|(object, version)| Edit { object, version });
+    let edit = (0..19_u8, any::<u8>()).prop_map(|(object, version)| Edit { object, version });
     proptest::collection::vec(edit, 1..24)
 }
 
@@ -94,6 +96,15 @@ fn a_config_map_that_a_filter_refers_to_is_followed() {
     );
 }
 
+/// Two certificates, which could be those of authorities as well, with their keys.
+static CERTIFICATES: LazyLock<[(String, String); 2]> = LazyLock::new(|| {
+    [0, 1].map(|_| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["a.example.com".to_owned()]).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    })
+});
+
 /// One version in eight takes the object away.
 fn apply(world: &mut Resources, Edit { object, version }: Edit) {
     let gone = version % 8 == 0;
@@ -123,7 +134,16 @@ fn apply(world: &mut Resources, Edit { object, version }: Edit) {
                     "hostname": if bit(2) { "*.example.com" } else { "a.example.com" }}),
                 );
             }
+            let namespace = if bit(3) { "ns" } else { "far" };
+            listeners.push(
+                json!({"name": "https", "port": if bit(1) { 443 } else { 444 }, "protocol": "HTTPS",
+                "tls": {"certificateRefs": [{"name": "cert", "namespace": namespace}]}}),
+            );
             let mut it = gateway(name, json!(listeners));
+            if bit(2) {
+                it["spec"]["tls"] = json!({"frontend": {"default": {"validation": {"caCertificateRefs": [
+                    {"group": "", "kind": "ConfigMap", "name": "page"}]}}}});
+            }
             it["metadata"]["creationTimestamp"] = time(bit(3));
             if bit(1) {
                 it["spec"]["infrastructure"] = json!({"parametersRef": {
@@ -166,7 +186,7 @@ fn apply(world: &mut Resources, Edit { object, version }: Edit) {
         }
         9 => {
             json!({"kind": "ReferenceGrant", "metadata": {"name": "grant", "namespace": "far"}, "spec": {
-            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "ns"}],
+            "from": [{"group": "gateway.networking.k8s.io", "kind": if bit(1) { "HTTPRoute" } else { "Gateway" }, "namespace": "ns"}],
             "to": [{"group": "", "kind": if bit(0) { "Service" } else { "Secret" }}]}})
         }
         10 if gone => return drop(world.policies.remove(&named("p"))),
@@ -198,8 +218,22 @@ fn apply(world: &mut Resources, Edit { object, version }: Edit) {
         }
         15 if gone => return drop(world.config_maps.remove(&named("page"))),
         15 => {
-            let data = if bit(0) { json!({"a": "1"}) } else { json!({}) };
+            let mut data = if bit(0) { json!({"a": "1"}) } else { json!({}) };
+            if bit(1) {
+                data["ca.crt"] = json!(CERTIFICATES[usize::from(bit(2))].0);
+            }
             json!({"kind": "ConfigMap", "metadata": {"name": "page"}, "data": data})
+        }
+        17 | 18 => {
+            let namespace = if object == 17 { "ns" } else { "far" };
+            let name = NamespacedName::new(namespace, "cert");
+            if gone {
+                return drop(world.secrets.remove(&name));
+            }
+            let (certificate, key) = &CERTIFICATES[usize::from(bit(0))];
+            let key = if bit(1) { key } else { "no key" };
+            json!({"kind": "Secret", "metadata": {"name": "cert", "namespace": namespace}, "type": "kubernetes.io/tls",
+                "stringData": {"tls.crt": certificate, "tls.key": key}})
         }
         _ if gone => return drop(world.tcp_routes.remove(&named("a"))),
         _ => {

@@ -1,6 +1,6 @@
-//! Values of a document as a whole: how many there are, and numbers as JSON has them.
+//! Values of a document before they are read: how many there are, numbers as JSON has them, and what is short for more.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Whether a value has more values in it than are left.
 pub(super) fn is_larger_than(value: &Value, left: &mut usize) -> bool {
@@ -31,5 +31,23 @@ pub(super) fn whole_numbers(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(whole_numbers),
         Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
         Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+/// `rateLimit.local: {requests, unit}` is short for a single rule without selectors.
+pub(super) fn lengthen_local_limit(spec: &mut Value) {
+    let local = spec
+        .get_mut("rateLimit")
+        .and_then(|it| it.get_mut("local"))
+        .and_then(Value::as_object_mut);
+    let Some(local) = local.filter(|it| !it.contains_key("rules")) else {
+        return;
+    };
+    let limit: Map<_, _> = ["requests", "unit"]
+        .iter()
+        .filter_map(|name| local.remove_entry(*name))
+        .collect();
+    if !limit.is_empty() {
+        local.insert("rules".to_owned(), serde_json::json!([{ "limit": limit }]));
     }
 }

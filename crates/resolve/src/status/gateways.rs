@@ -8,8 +8,9 @@ use super::{Condition, ConditionStatus, GatewayStatus, ListenerStatus, RouteGrou
 use crate::Context;
 use crate::api::GATEWAY_GROUP;
 use crate::resources::Resources;
+use crate::topology::clients::is_insecure;
 use crate::topology::gateways::{GatewayDetail, SetDetail, envoy_proxy_of, is_ours};
-use crate::topology::listeners::{Listener, Reason, serves};
+use crate::topology::listeners::{Listener, Problem, Reason, serves};
 use crate::topology::{ListenerKey, ListenerNode};
 
 /// The conditions of every class of ours.
@@ -60,9 +61,18 @@ pub(crate) fn of_gateway(
             "spec.addresses is not used: the listeners are served on the address that --bind gives";
         *programmed = Condition::no("Programmed", "AddressNotUsable", message, generation);
     }
+    if is_insecure(&gateway.object) {
+        let message = "AllowInsecureFallback lets clients in without a valid certificate";
+        conditions.push(Condition::yes(
+            "InsecureFrontendValidationMode",
+            "ConfigurationChanged",
+            message,
+            generation,
+        ));
+    }
     let listeners = own
         .iter()
-        .map(|(node, it)| of_listener(node, it, generation, &attached))
+        .map(|(node, it)| of_listener(gateway, node, it, generation, &attached))
         .collect();
     GatewayStatus {
         conditions,
@@ -97,7 +107,7 @@ pub(crate) fn of_set(
         .collect();
     let listeners = own
         .iter()
-        .map(|(node, it)| of_listener(node, it, generation, &attached))
+        .map(|(node, it)| of_listener(gateway, node, it, generation, &attached))
         .collect();
     GatewayStatus {
         conditions: summary(&own, generation),
@@ -157,6 +167,7 @@ fn summary(listeners: &[(&ListenerNode, &Listener)], generation: Option<i64>) ->
 }
 
 fn of_listener(
+    gateway: &GatewayDetail,
     node: &ListenerNode,
     listener: &Listener,
     generation: Option<i64>,
@@ -165,23 +176,53 @@ fn of_listener(
     let served = listener
         .kinds
         .iter()
-        .filter(|kind| serves(**kind) && listener.protocol == "HTTP");
+        .filter(|kind| serves(**kind) && matches!(&*listener.protocol, "HTTP" | "HTTPS"));
     let supported_kinds = served.map(|kind| RouteGroupKind {
         group: GATEWAY_GROUP.to_owned(),
         kind: kind.as_str().to_owned(),
     });
+    let mut conditions = listener_conditions(listener, generation);
+    conditions.extend(overlap(gateway, node, generation));
     ListenerStatus {
         name: listener.name.clone(),
         supported_kinds: supported_kinds.collect(),
         attached_routes: attached(&node.key),
-        conditions: listener_conditions(listener, generation),
+        conditions,
     }
+}
+
+/// Says of an HTTPS listener that some names on its port mean another one as well. Clients that use a connection for
+/// several names are told so by 421, where they ask for a name of the other.
+fn overlap(
+    gateway: &GatewayDetail,
+    node: &ListenerNode,
+    generation: Option<i64>,
+) -> Option<Condition> {
+    let meets = |(other, _): &(&ListenerNode, &Listener)| {
+        other.key != node.key
+            && other.port == node.port
+            && other.protocol == "HTTPS"
+            && other.hostname.intersection(&node.hostname).is_some()
+    };
+    let (other, _) = (node.protocol == "HTTPS")
+        .then(|| gateway.listeners().find(meets))
+        .flatten()?;
+    let message = format!(
+        "host names overlap with those of listener {}; requests for the other are answered 421",
+        other.key.plan_name().listener
+    );
+    Some(Condition::yes(
+        "OverlappingTLSConfig",
+        "OverlappingHostnames",
+        message,
+        generation,
+    ))
 }
 
 fn listener_conditions(listener: &Listener, generation: Option<i64>) -> Vec<Condition> {
     let problem = listener.problem.as_ref();
     let accepted = match problem {
-        Some(it) if it.reason != Reason::InvalidRouteKinds => Condition::no(
+        Some(it) if it.reason.is_refusal() => Condition::no(
             "Accepted",
             it.reason.as_str(),
             it.message.clone(),
@@ -214,6 +255,8 @@ fn listener_conditions(listener: &Listener, generation: Option<i64>) -> Vec<Cond
             status: ConditionStatus::Unknown,
             ..Condition::no("ResolvedRefs", "Pending", message, generation)
         }
+    } else if let Some(Problem { reason, message }) = &listener.unresolved {
+        Condition::no("ResolvedRefs", reason.as_str(), message.clone(), generation)
     } else if listener.refused_kinds.is_empty() {
         Condition::yes(
             "ResolvedRefs",

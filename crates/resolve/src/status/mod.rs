@@ -1,5 +1,6 @@
 //! Statuses as data: what every object is to be told. Sending them is the provider's job.
 
+pub(crate) mod backend_tls;
 pub(crate) mod backends;
 pub(crate) mod gateways;
 pub(crate) mod routes;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use weir_plan::{ListenerName, NamespacedName};
 
-use crate::diagnostics::ObjectRef;
+use crate::diagnostics::{Diagnostics, ObjectRef};
 use crate::policies::Policies;
 use crate::resources::Resources;
 use crate::topology::ListenerKey;
@@ -32,6 +33,9 @@ pub struct Statuses {
     pub routes: Arc<BTreeMap<ObjectRef, Arc<[RouteParentStatus]>>>,
     /// BackendTrafficPolicies; those without ancestors have no status to be written.
     pub policies: Arc<BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>>,
+    /// BackendTLSPolicies whose backends routes of ours refer to.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub backend_tls_policies: BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>,
     /// Backends.
     pub backends: Arc<BTreeMap<NamespacedName, Arc<[Condition]>>>,
 }
@@ -200,6 +204,7 @@ pub(crate) fn report(
     policies: &Policies,
     backends: Arc<BTreeMap<NamespacedName, Arc<[Condition]>>>,
     context: &Context,
+    found: &mut Diagnostics,
 ) -> Statuses {
     let details = &attachments.gateways;
     let attached = |listener: &ListenerKey| built.attached(listener);
@@ -217,6 +222,7 @@ pub(crate) fn report(
             .collect(),
         routes: built.statuses(),
         policies: Arc::clone(&policies.statuses),
+        backend_tls_policies: backend_tls::of_policies(resources, built, context, found),
         backends,
     }
 }

@@ -49,12 +49,15 @@ pub(crate) fn update<'a>(
     found: &mut Diagnostics,
 ) -> &'a Attachments {
     attachments.changed = false;
-    if changes.gateways {
+    let mut gateways_changed = changes.gateways;
+    let certificates =
+        !changes.secrets.is_empty() || changes.grants || !changes.config_maps.is_empty();
+    if changes.gateways || certificates {
         let surveyed = gateways::survey(resources, context);
-        attachments.set_gateways(surveyed);
+        gateways_changed |= attachments.set_gateways(surveyed);
     }
-    if changes.gateways || changes.routes.len() > FEW {
-        attachments.set_routes(resources, changes.gateways);
+    if gateways_changed || changes.routes.len() > FEW {
+        attachments.set_routes(resources, gateways_changed);
     } else {
         for change in &changes.routes {
             attachments.change_route(change, resources);
@@ -76,7 +79,9 @@ pub(crate) fn update<'a>(
 }
 
 impl Attachments {
-    fn set_gateways(&mut self, surveyed: Vec<GatewayDetail>) {
+    /// Takes the Gateways as they are now. Says whether routes have to be looked at again: another certificate of a
+    /// listener that serves, as every renewal is, concerns none.
+    fn set_gateways(&mut self, surveyed: Vec<GatewayDetail>) -> bool {
         let before: BTreeMap<_, _> = self.gateways.iter().map(|it| (&it.node.name, it)).collect();
         let reuse = |it: GatewayDetail| match before.get(&it.node.name) {
             Some(known) if ***known == it => Arc::clone(known),
@@ -86,7 +91,12 @@ impl Attachments {
             }),
             Some(_) | None => Arc::new(it),
         };
-        self.gateways = surveyed.into_iter().map(reuse).collect();
+        let gateways: Vec<_> = surveyed.into_iter().map(reuse).collect();
+        let concerns_routes = gateways.len() != self.gateways.len()
+            || gateways.iter().zip(&self.gateways).any(|(now, before)| {
+                !Arc::ptr_eq(&now.node, &before.node) || now.listeners != before.listeners
+            });
+        self.gateways = gateways;
         let nodes: Vec<_> = self
             .gateways
             .iter()
@@ -94,6 +104,7 @@ impl Attachments {
             .collect();
         self.changed |= !same(&nodes, &self.topology.gateways);
         self.topology.gateways = nodes;
+        concerns_routes
     }
 
     /// Finds out about all routes; those whose object is the same only where Gateways changed.

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_plan::NamespacedName;
+use weir_plan::{ListenerTls, NamespacedName};
 
+use super::clients::Clients;
 use super::listeners::{self, Claims, Listener, label_selector};
 use super::selectors::Namespaces;
+use super::tls;
 use super::{GatewayNode, ListenerKey, ListenerNode, created};
 use crate::api::{GATEWAY_GROUP, Gateway, GatewayClass, ListenerSet, POLICY_GROUP};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef};
@@ -25,6 +27,8 @@ pub(crate) struct GatewayDetail {
     pub(crate) node: Arc<GatewayNode>,
     /// What each listener of `node` says, in the same order.
     pub(crate) listeners: Vec<Listener>,
+    /// How each of these speaks TLS, where it does.
+    pub(crate) tls: Vec<Option<Arc<ListenerTls>>>,
     /// Its ListenerSets, oldest first.
     pub(crate) sets: Vec<SetDetail>,
     /// What is worth saying about it and its ListenerSets.
@@ -162,13 +166,14 @@ fn detail(
 ) -> GatewayDetail {
     let object = gateway_ref(name);
     let mut all = Vec::new();
+    let clients = Clients::of(gateway, &object, resources, &mut found);
     let own = distinct(
         listeners::of_gateway(gateway, &name.namespace),
         &object,
         &mut found,
     );
     all.extend(
-        settle(own, &object, claims, &mut found)
+        settle(own, &object, &clients, resources, claims, &mut found)
             .into_iter()
             .map(|it| (None, it)),
     );
@@ -184,7 +189,7 @@ fn detail(
                     &object,
                     &mut found,
                 );
-                let listeners = settle(listeners, &object, claims, &mut found);
+                let listeners = settle(listeners, &object, &clients, resources, claims, &mut found);
                 all.extend(listeners.into_iter().map(|it| (Some(set_name.clone()), it)));
             } else {
                 let message = format!(
@@ -212,14 +217,16 @@ fn detail(
         labels: Arc::new(gateway.metadata.labels.clone().unwrap_or_default()),
         listeners: all
             .iter()
-            .map(|(set, it)| node_of(name, set.as_ref(), it, routing_type.clone()))
+            .map(|(set, (it, _))| node_of(name, set.as_ref(), it, routing_type.clone()))
             .collect(),
         listener_sets: sets.iter().map(|set| set.name.clone()).collect(),
     };
+    let (listeners, tls) = all.into_iter().map(|(_, listener)| listener).unzip();
     GatewayDetail {
         object: Arc::clone(gateway),
         node: Arc::new(node),
-        listeners: all.into_iter().map(|(_, listener)| listener).collect(),
+        listeners,
+        tls,
         sets,
         found: found.into_sorted(),
     }
@@ -305,16 +312,27 @@ fn distinct(
     first
 }
 
+/// Settles which listeners serve, and how each of them speaks TLS.
 fn settle(
     mut listeners: Vec<Listener>,
     object: &ObjectRef,
+    clients: &Clients,
+    resources: &Resources,
     claims: &mut Claims,
     found: &mut Diagnostics,
-) -> Vec<Listener> {
+) -> Vec<(Listener, Option<Arc<ListenerTls>>)> {
+    // A listener without its certificate keeps its place: a missing Secret gives nobody's traffic away.
     claims.settle(&mut listeners, &object.to_string());
+    let tls: Vec<_> = listeners
+        .iter_mut()
+        .map(|it| tls::resolve(it, object, &listener_field(it), clients, resources, found))
+        .collect();
     for listener in &listeners {
         let field = listener_field(listener);
-        if let Some(problem) = &listener.problem {
+        // Which reference is at fault has been said.
+        if let Some(problem) = &listener.problem
+            && listener.unresolved.as_ref() != Some(problem)
+        {
             let message = format!(
                 "listener {} is not served: {}",
                 listener.name, problem.message
@@ -335,7 +353,7 @@ fn settle(
             );
         }
     }
-    listeners
+    listeners.into_iter().zip(tls).collect()
 }
 
 fn listener_field(listener: &Listener) -> FieldPath {
@@ -402,9 +420,9 @@ fn unread_settings(
             "routes attach to the Gateways that they name",
         ),
         (
-            spec.tls.is_some(),
-            "tls",
-            "TLS is not served by this version of Weir",
+            spec.tls.as_ref().is_some_and(|it| it.backend.is_some()),
+            "tls.backend",
+            "TLS to backends is not served by this version of Weir",
         ),
     ];
     for (written, field, why) in unread {

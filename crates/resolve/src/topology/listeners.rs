@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use weir_plan::{HostMatch, RouteKind, Transport};
 
 use super::selectors::Namespaces;
+use super::tls::{CertificateRef, TlsConfig};
 use crate::api::{GATEWAY_GROUP, Gateway, ListenerSet};
 
 /// What a listener says, whoever wrote it.
@@ -29,10 +30,12 @@ pub(crate) struct Listener {
     pub(crate) refused_kinds: Vec<String>,
     /// The namespaces from which routes may attach.
     pub(crate) namespaces: Namespaces,
-    /// Whether TLS is to pass through it as it comes.
-    pub(crate) passthrough: bool,
+    /// What it says about TLS.
+    pub(crate) tls: Option<TlsConfig>,
     /// Why it does not serve.
     pub(crate) problem: Option<Problem>,
+    /// What it refers to in vain, whether or not it serves without that.
+    pub(crate) unresolved: Option<Problem>,
 }
 
 impl Listener {
@@ -45,7 +48,9 @@ impl Listener {
         match self.protocol.as_str() {
             _ if !unserved => None,
             "TCP" => Some(Transport::Tcp),
-            "TLS" if self.passthrough => Some(Transport::TlsPassthrough),
+            "TLS" if self.tls.as_ref().is_some_and(|it| it.passthrough) => {
+                Some(Transport::TlsPassthrough)
+            }
             "TLS" => Some(Transport::TlsTerminate),
             "UDP" => Some(Transport::Udp),
             _ => None,
@@ -67,7 +72,13 @@ pub(crate) struct Problem {
 pub(crate) enum Reason {
     UnsupportedProtocol,
     PortUnavailable,
+    Invalid,
     InvalidRouteKinds,
+    InvalidCertificateRef,
+    InvalidCaCertificateRef,
+    InvalidCaCertificateKind,
+    NoValidCaCertificate,
+    RefNotPermitted,
     HostnameConflict,
     ProtocolConflict,
 }
@@ -78,9 +89,32 @@ impl Reason {
         match self {
             Self::UnsupportedProtocol => "UnsupportedProtocol",
             Self::PortUnavailable => "PortUnavailable",
+            Self::Invalid => "Invalid",
             Self::InvalidRouteKinds => "InvalidRouteKinds",
+            Self::InvalidCertificateRef => "InvalidCertificateRef",
+            Self::InvalidCaCertificateRef => "InvalidCACertificateRef",
+            Self::InvalidCaCertificateKind => "InvalidCACertificateKind",
+            Self::NoValidCaCertificate => "NoValidCACertificate",
+            Self::RefNotPermitted => "RefNotPermitted",
             Self::HostnameConflict => "HostnameConflict",
             Self::ProtocolConflict => "ProtocolConflict",
+        }
+    }
+
+    /// Whether a listener with this problem is none that can be accepted, rather than one that cannot be served.
+    pub(crate) fn is_refusal(self) -> bool {
+        match self {
+            Self::UnsupportedProtocol
+            | Self::PortUnavailable
+            | Self::NoValidCaCertificate
+            | Self::HostnameConflict
+            | Self::ProtocolConflict => true,
+            Self::Invalid
+            | Self::InvalidRouteKinds
+            | Self::InvalidCertificateRef
+            | Self::InvalidCaCertificateRef
+            | Self::InvalidCaCertificateKind
+            | Self::RefNotPermitted => false,
         }
     }
 
@@ -123,14 +157,27 @@ macro_rules! listeners {
                 }),
                 Some($api::$from::Same) | None => Namespaces::Same($namespace.to_owned()),
             };
-            let mode = it.tls.as_ref().and_then(|tls| tls.mode.as_ref());
+            let tls = it.tls.as_ref().map(|tls| {
+                let references = tls.certificate_refs.iter().flatten();
+                let references = references.map(|it| CertificateRef {
+                    group: it.group.clone(),
+                    kind: it.kind.clone(),
+                    namespace: it.namespace.clone(),
+                    name: it.name.clone(),
+                });
+                TlsConfig {
+                    passthrough: tls.mode == Some($api::$mode::Passthrough),
+                    references: references.collect(),
+                    options: tls.options.clone().unwrap_or_default(),
+                }
+            });
             let kinds = allowed.and_then(|it| it.kinds.as_ref()).map(|kinds| {
                 kinds
                     .iter()
                     .map(|it| (it.group.as_deref(), it.kind.as_str()))
                     .collect::<Vec<_>>()
             });
-            let passthrough = mode == Some(&$api::$mode::Passthrough);
+            let passthrough = tls.as_ref().is_some_and(|it| it.passthrough);
             let possible = kinds_of(&it.protocol, passthrough);
             let (kinds, refused_kinds) = split_kinds(possible, kinds.as_deref());
             Listener {
@@ -139,8 +186,9 @@ macro_rules! listeners {
                 port: u16::try_from(it.port).unwrap_or(0),
                 protocol: it.protocol.clone(),
                 hostname: hostname(&it.protocol, it.hostname.as_deref()),
-                problem: problem_of(&it.protocol, it.port, &kinds),
-                passthrough,
+                problem: problem_of(&it.protocol, it.port, tls.as_ref(), &kinds),
+                unresolved: None,
+                tls,
                 kinds,
                 refused_kinds,
                 namespaces,
@@ -225,7 +273,12 @@ fn hostname(protocol: &str, hostname: Option<&str>) -> HostMatch {
 }
 
 /// What is wrong with a listener by itself.
-fn problem_of(protocol: &str, port: i32, kinds: &[RouteKind]) -> Option<Problem> {
+fn problem_of(
+    protocol: &str,
+    port: i32,
+    tls: Option<&TlsConfig>,
+    kinds: &[RouteKind],
+) -> Option<Problem> {
     let problem = |reason, message| Some(Problem { reason, message });
     if !(1..=65535).contains(&port) {
         return problem(
@@ -233,10 +286,23 @@ fn problem_of(protocol: &str, port: i32, kinds: &[RouteKind]) -> Option<Problem>
             format!("port {port} is not between 1 and 65535"),
         );
     }
-    if protocol != "HTTP" {
-        let message =
-            format!("protocol {protocol} is not served by this version of Weir, which serves HTTP");
-        return problem(Reason::UnsupportedProtocol, message);
+    match (protocol, tls) {
+        ("HTTP", _) => {}
+        ("HTTPS", None) => {
+            let message = "Listener must have TLS set when protocol is HTTPS.".to_owned();
+            return problem(Reason::Invalid, message);
+        }
+        ("HTTPS", Some(tls)) if tls.passthrough => {
+            let message = "TLS Passthrough mode is not supported, TLS mode must be Terminate.";
+            return problem(Reason::Invalid, message.to_owned());
+        }
+        ("HTTPS", Some(_)) => {}
+        (_, _) => {
+            let message = format!(
+                "protocol {protocol} is not served by this version of Weir, which serves HTTP and HTTPS"
+            );
+            return problem(Reason::UnsupportedProtocol, message);
+        }
     }
     if !kinds.iter().any(|kind| serves(*kind)) {
         let message =
@@ -273,7 +339,7 @@ fn wire(listener: &Listener) -> Option<Wire> {
     let contends = listener
         .problem
         .as_ref()
-        .is_none_or(|it| it.reason == Reason::UnsupportedProtocol);
+        .is_none_or(|it| matches!(it.reason, Reason::UnsupportedProtocol | Reason::Invalid));
     match listener.protocol.as_str() {
         "HTTP" if contends => Some(Wire::Clear),
         "HTTPS" | "TLS" if contends => Some(Wire::Tls),

@@ -4,12 +4,14 @@
 //! five route kinds; only the plan is limited to those that the data plane serves.
 
 pub(crate) mod attachments;
+pub(crate) mod clients;
 pub(crate) mod gateways;
 pub(crate) mod listeners;
 pub(crate) mod routes;
 pub mod selectors;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use jiff::Timestamp;
 use serde::Serialize;
 use weir_resolve::Severity;
 
@@ -19,7 +20,7 @@ pub(crate) fn check(args: CheckArgs) -> Result<ExitCode> {
         output: format,
     } = args;
     let configuration = Configuration::read(&paths, reading)?;
-    let findings = configuration.findings(&[]);
+    let findings = configuration.findings(&[], Timestamp::now());
     let (errors, warnings) = findings::count(&findings);
     let report = Report {
         errors,

@@ -58,7 +58,7 @@ const RULES: [Rule; 6] = [
             "mio",
             "socket2",
             "notify",
-            "rustls",
+            "tokio-rustls",
             "weir-proxy",
             "weir-limiter",
             "weir-provider",

@@ -13,7 +13,25 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A connection to the gateway.
 #[derive(Debug)]
 pub(crate) struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
+}
+
+/// What a client reads from and writes to: a socket, or TLS over one.
+pub(crate) trait Stream: Read + Write + Send + std::fmt::Debug {
+    /// The socket.
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Stream for rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref()
+    }
 }
 
 /// A response as it was read.
@@ -144,9 +162,14 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-        })
+        Ok(Self::speaking_over(stream))
+    }
+
+    /// A client that speaks over a connection that is there already.
+    pub(crate) fn speaking_over(stream: impl Stream + 'static) -> Self {
+        Self {
+            stream: BufReader::new(Box::new(stream)),
+        }
     }
 
     /// Connects from this address of the loopback network.
@@ -170,7 +193,8 @@ impl Client {
 
     /// Sends bytes where the other side may have closed already.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.get_mut().write_all(bytes)
+        self.stream.get_mut().write_all(bytes)?;
+        self.stream.get_mut().flush()
     }
 
     /// A GET over this connection.
@@ -212,7 +236,7 @@ impl Client {
 
     /// Says that nothing more will be sent; what comes can still be read.
     pub(crate) fn finish(&self) {
-        let socket = self.stream.get_ref();
+        let socket = self.stream.get_ref().socket();
         socket
             .shutdown(std::net::Shutdown::Write)
             .expect("the connection is open");
@@ -220,7 +244,7 @@ impl Client {
 
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
-        let socket = socket2::SockRef::from(self.stream.get_ref());
+        let socket = socket2::SockRef::from(self.stream.get_ref().socket());
         socket
             .set_linger(Some(Duration::ZERO))
             .expect("a socket takes its settings");

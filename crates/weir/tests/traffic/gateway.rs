@@ -178,7 +178,7 @@ impl Gateway {
             workers: 1,
             clock: Clock::manual(Duration::from_secs(1_800_000_000)), // a full minute, in the year 2027
             limits: Limits::default(),
-            ports: [80, 81, 8080, 8081].map(|port| (port, 0)).into(),
+            ports: [80, 81, 443, 8080, 8081, 8443].map(|port| (port, 0)).into(),
             moved: EndpointMap::new(),
             log: None,
         }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,14 +42,34 @@ impl Client {
             .expect("a runtime");
         let sender = runtime.block_on(async {
             let stream = tokio::net::TcpStream::connect(address).await;
-            let stream = TokioIo::new(stream.expect("the gateway accepts connections"));
-            let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-                .initial_stream_window_size(window)
-                .handshake(stream)
+            handshake(stream.expect("the gateway accepts connections"), window).await
+        });
+        Self {
+            address,
+            runtime,
+            sender,
+        }
+    }
+
+    /// A client within TLS.
+    pub(crate) fn secure(
+        address: SocketAddr,
+        config: Arc<rustls::ClientConfig>,
+        server_name: &'static str,
+    ) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let sender = runtime.block_on(async {
+            let stream = tokio::net::TcpStream::connect(address).await;
+            let name = server_name.try_into().expect("a host name");
+            let stream = tokio_rustls::TlsConnector::from(config)
+                .connect(name, stream.expect("the gateway accepts connections"))
                 .await
-                .expect("it speaks HTTP/2");
-            tokio::spawn(connection);
-            sender
+                .expect("the handshake is completed");
+            handshake(stream, 1 << 20).await
         });
         Self {
             address,
@@ -100,6 +121,19 @@ impl Client {
         let (status, text, _) = self.whole(self.send(get(target)));
         (status, text)
     }
+}
+
+async fn handshake<S>(stream: S, window: u32) -> SendRequest<BoxBody<Bytes, Infallible>>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(window)
+        .handshake(TokioIo::new(stream))
+        .await
+        .expect("it speaks HTTP/2");
+    tokio::spawn(connection);
+    sender
 }
 
 pub(crate) struct Sent(tokio::task::JoinHandle<Result<Response<Incoming>, hyper::Error>>);

@@ -16,6 +16,7 @@ mod frames;
 mod framing;
 mod gateway;
 
+mod backend_tls;
 mod circuit_breaker;
 mod cors;
 mod grpc;
@@ -44,4 +45,5 @@ mod session;
 mod smuggling;
 mod streaming;
 mod timeout;
+mod tls;
 mod tunnel;

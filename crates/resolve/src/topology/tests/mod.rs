@@ -2,6 +2,7 @@
 
 mod gateways;
 mod routes;
+mod tls;
 
 use weir_plan::NamespacedName;
 
