@@ -20,7 +20,6 @@ mod backend_tls;
 mod circuit_breaker;
 mod cors;
 mod grpc;
-mod h2spec;
 mod headers;
 mod http2;
 mod http2_upstream;
