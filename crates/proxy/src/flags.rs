@@ -59,6 +59,8 @@ flags! {
     UpstreamProtocolError "UPE",
     /// The backend that the route names does not exist.
     NoClusterFound "NC",
+    /// The process had no room for it.
+    OverloadManager "OM",
 }
 
 /// The flags of one request, in the order in which things happened.

@@ -44,6 +44,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -150,6 +151,7 @@ impl Proxy {
             table: ArcSwap::from_pointee(RoutingTable::empty()),
             clusters: ClusterRegistry::new(workers, seeds.fork()),
             downstream,
+            overloaded: AtomicBool::new(false),
             clock,
             limits,
             access_log,
@@ -280,6 +282,16 @@ impl Proxy {
             .iter()
             .map(|(number, (port, _))| (*number, port.address))
             .collect()
+    }
+
+    /// Refuses new connections and requests from now on, or takes them again. Those in progress go on.
+    pub fn refuse_new_work(&self, refuse: bool) {
+        self.shared.overloaded.store(refuse, Ordering::Relaxed);
+    }
+
+    /// Requests in progress.
+    pub fn active_requests(&self) -> usize {
+        self.shared.metrics.active_requests()
     }
 
     /// The metrics in the Prometheus (OpenMetrics) text format.

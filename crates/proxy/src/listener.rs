@@ -194,7 +194,12 @@ fn admit(
     peer: SocketAddr,
 ) -> Option<Accepted> {
     let downstream = &shared.downstream;
-    let Some(open) = Downstream::open(downstream, worker, shared.limits.max_connections) else {
+    let open = if shared.overloaded.load(Ordering::Relaxed) {
+        None
+    } else {
+        Downstream::open(downstream, worker, shared.limits.max_connections)
+    };
+    let Some(open) = open else {
         downstream.cx_overflow.count();
         return None;
     };

@@ -116,6 +116,16 @@ pub(crate) struct Ended<'a> {
 }
 
 impl Metrics {
+    /// Requests in progress, on all listeners.
+    pub(crate) fn active_requests(&self) -> usize {
+        let listeners = self.listeners.lock();
+        let of_listeners = listeners.values().filter_map(Weak::upgrade);
+        let active = of_listeners
+            .chain([Arc::clone(&self.unmatched)])
+            .map(|it| it.active.load(Ordering::Relaxed));
+        usize::try_from(active.sum::<i64>()).unwrap_or(0)
+    }
+
     /// The counts of a listener, which go on while something holds them.
     pub(crate) fn listener(&self, name: &ListenerName) -> Arc<ListenerStats> {
         kept(&mut self.listeners.lock(), name)

@@ -99,6 +99,16 @@ impl Rejection {
         }
     }
 
+    /// The process has no room for new requests. Envoy's text, and the details of its overload manager.
+    pub(crate) fn overloaded() -> Self {
+        Self {
+            close: true,
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "overload")
+                .body("envoy overloaded")
+                .flag(Flag::OverloadManager)
+        }
+    }
+
     /// No route fits.
     pub(crate) fn no_route() -> Self {
         Self::new(StatusCode::NOT_FOUND, "route_not_found").flag(Flag::NoRouteFound)

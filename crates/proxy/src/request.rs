@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::request::Parts;
@@ -78,6 +79,9 @@ async fn answer(
     exchange.bodiless = body.is_end_stream();
     let upgrade = http_upgrade::wanted(&head);
     note(exchange, &head);
+    if worker.shared.overloaded.load(Ordering::Relaxed) {
+        return Err(Rejection::overloaded());
+    }
     accept(worker, exchange, &mut head)?;
     let entry = find_route(worker, exchange, &head)?;
     let RouteRule {

@@ -3,6 +3,7 @@
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) clusters: ClusterRegistry,
     /// Connections from clients.
     pub(crate) downstream: Arc<Downstream>,
+    /// Whether new connections and requests are refused, for the process has no room for them.
+    pub(crate) overloaded: AtomicBool,
     /// The time that limits go by.
     pub(crate) clock: Clock,
     /// Bounds on what comes from outside.

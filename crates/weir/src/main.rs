@@ -19,6 +19,7 @@ mod in_force;
 mod metrics;
 mod naming;
 mod output;
+mod overload;
 mod overrides;
 mod policy_test;
 mod question;

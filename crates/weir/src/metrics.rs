@@ -26,6 +26,8 @@ pub(crate) struct Metrics {
     missing: Gauge,
     listen_errors: Gauge,
     held: Gauge,
+    resident: Gauge,
+    overloaded: Gauge,
     certificates: Family<CertificateLabels, Gauge<i64, AtomicI64>>,
     last_applied: Gauge<i64, AtomicI64>,
     resolve: Histogram,
@@ -100,6 +102,18 @@ impl Metrics {
             "Ports of the plan that cannot be bound",
             listen_errors.clone(),
         );
+        let (resident, overloaded) = (Gauge::default(), Gauge::default());
+        registry.register_with_unit(
+            "process_resident_memory",
+            "Memory that the process holds",
+            Unit::Bytes,
+            resident.clone(),
+        );
+        registry.register(
+            "overloaded",
+            "1 while new connections and requests are refused for want of memory",
+            overloaded.clone(),
+        );
         registry.register(
             "config_held",
             "1 while an earlier configuration is held in force, and the files are not followed",
@@ -137,6 +151,8 @@ impl Metrics {
             missing,
             listen_errors,
             held,
+            resident,
+            overloaded,
             certificates,
             last_applied,
             resolve,
@@ -188,6 +204,13 @@ impl Metrics {
         }
     }
 
+    /// The memory of the process in bytes, and whether new work is refused for it.
+    pub(crate) fn memory(&self, resident: u64, refusing: bool) {
+        self.resident
+            .set(i64::try_from(resident).unwrap_or(i64::MAX));
+        self.overloaded.set(i64::from(refusing));
+    }
+
     /// The proxy's metrics with these at their end, in the OpenMetrics text format.
     pub(crate) fn appended_to(&self, mut proxy: String) -> String {
         // The end mark comes once, at the end of all.
@@ -212,6 +235,7 @@ mod tests {
         metrics.resolved(Duration::from_millis(2));
         metrics.applied(Duration::from_millis(1), 1_700_000_000);
         metrics.failed();
+        metrics.memory(4096, true);
         metrics.observe(Observed {
             errors: 1,
             warnings: 2,
@@ -230,6 +254,8 @@ mod tests {
             "weir_config_missing 3",
             "weir_config_unbound_ports 4",
             "weir_config_held 1",
+            "weir_process_resident_memory_bytes 4096",
+            "weir_overloaded 1",
             "weir_certificate_not_after_timestamp_seconds{certificate=\"Secret/default/cert\"} 5",
             "weir_config_last_applied_timestamp_seconds 1700000000",
             "weir_config_resolve_seconds_count 1",

@@ -27,6 +27,7 @@ use crate::history::History;
 use crate::in_force::InForce;
 use crate::metrics::Metrics;
 use crate::output;
+use crate::overload;
 use crate::overrides::BackendOverride;
 use crate::shutdown::{Signals, Stop};
 use crate::system;
@@ -47,6 +48,8 @@ pub(crate) struct Setup {
     pub(crate) drain_timeout: Duration,
     /// Where the process before and the one after are met.
     pub(crate) handover: Option<PathBuf>,
+    /// Bytes of memory above which new work is refused; none: what the system allows says.
+    pub(crate) max_memory: Option<u64>,
 }
 
 /// Where the process can be looked at and told what to do.
@@ -157,6 +160,7 @@ impl Gateway {
             log,
             drain_timeout,
             handover,
+            max_memory,
         } = setup;
         let (publish, in_force) = watch::channel(None);
         let metrics = Arc::new(Metrics::new());
@@ -188,6 +192,7 @@ impl Gateway {
         system::raise_file_limit(proxy.limits.max_connections);
         let proxy = Arc::new(Proxy::start(proxy)?);
         proxy.inherit(ports);
+        overload::watch(max_memory, &proxy, Arc::clone(&metrics))?;
         let copy = |listener: &Option<TcpListener>| {
             let copy = listener.as_ref().map(TcpListener::try_clone);
             copy.transpose().context("no file descriptor is left")

@@ -53,6 +53,13 @@ pub(crate) struct RunArgs {
     /// How long requests in progress may take to end after SIGTERM or SIGINT, such as 30s or 1m30s.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) drain_timeout: Duration,
+    /// Connections from clients at one time; further ones are closed at once.
+    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_connections: u32,
+    /// Memory above which new connections and requests are refused, and those in progress go on, such as 512Mi. Default: 90
+    /// percent of what the control group of the process allows, or any amount.
+    #[arg(long, value_name = "SIZE", value_parser = super::values::bytes)]
+    pub(crate) max_memory: Option<u64>,
     /// A Unix socket at which this process hands its listening sockets to the next one that is started with it, and takes
     /// those of the one before: for restarts without a refused connection.
     #[arg(long, value_name = "PATH")]

@@ -78,6 +78,27 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a duration, such as 30s, 1m30s or 250ms".to_owned())
 }
 
+/// A size in bytes as Kubernetes writes it: `512Mi`, `1G`, or a number.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let number_end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, suffix) = text.split_at(number_end);
+    let unit: Option<u64> = match suffix {
+        "" => Some(1),
+        "k" => Some(1_000),
+        "M" => Some(1_000_000),
+        "G" => Some(1_000_000_000),
+        "Ki" => Some(1 << 10),
+        "Mi" => Some(1 << 20),
+        "Gi" => Some(1 << 30),
+        _ => None,
+    };
+    let bytes = unit.and_then(|unit| number.parse::<u64>().ok()?.checked_mul(unit));
+    let bytes = bytes.filter(|it| *it > 0);
+    bytes.ok_or_else(|| "expected a size, such as 512Mi or 2Gi".to_owned())
+}
+
 fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut sum = Duration::ZERO;
@@ -126,6 +147,22 @@ mod tests {
                 millis.map(Duration::from_millis),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, expected) in [
+            ("512Mi", Some(512 << 20)),
+            ("2G", Some(2_000_000_000)),
+            ("100", Some(100)),
+            ("0", None),
+            ("", None),
+            ("Mi", None),
+            ("1.5Gi", None),
+            ("99999999999999Gi", None),
+        ] {
+            assert_eq!(bytes(text).ok(), expected, "{text}");
         }
     }
 

@@ -93,6 +93,7 @@ pub(crate) fn quickstart(args: QuickstartArgs, log: LogControl) -> Result<ExitCo
         },
         log,
         handover: None,
+        max_memory: None,
         drain_timeout: Duration::from_secs(5),
     };
     let outcome = run::run(setup, |gateway| {

@@ -30,6 +30,8 @@ pub(crate) fn run(args: RunArgs, log: LogControl) -> Result<ExitCode> {
                 metrics,
             },
         drain_timeout,
+        max_connections,
+        max_memory,
         handover,
         access_log,
     } = args;
@@ -43,7 +45,10 @@ pub(crate) fn run(args: RunArgs, log: LogControl) -> Result<ExitCode> {
         workers: workers.map_or_else(one_per_core, usize::from),
         bind,
         port_map,
-        limits: Limits::default(),
+        limits: Limits {
+            max_connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
+            ..Limits::default()
+        },
         access_log,
         clock: Clock::system(),
         seed: None,
@@ -61,6 +66,7 @@ pub(crate) fn run(args: RunArgs, log: LogControl) -> Result<ExitCode> {
         log,
         drain_timeout,
         handover,
+        max_memory,
     };
     run::run(setup, |_| Ok(()))
 }

@@ -412,3 +412,50 @@ fn a_backend_override_without_its_service_says_what_is_missing() {
     );
     assert!(messages[1].contains("no port 81, but [80]"), "{messages:?}");
 }
+
+/// New work is refused first, and what is in progress goes on. Where nothing is in progress, nothing would be won by it.
+#[test]
+fn above_the_ceiling_of_memory_new_work_is_refused() {
+    let site = Site::new();
+    // Any process holds more than a mebibyte.
+    let weir = site.run_with(&["--max-memory", "1Mi"]);
+    let address = weir.listening(8080);
+    assert_eq!(http::get(address, "/cart").status, 200);
+    let slow = std::thread::spawn(move || http::get(address, "/cart?delay=1500ms"));
+    weir.wait_for_log("new work is refused");
+    // Until the one in progress ends, its connection among them, others are closed or answered 503.
+    let refused = http::try_get(address, "/cart");
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(slow.join().expect("it ends").status, 200);
+    weir.wait_for_log("new work is taken again");
+    let answer = eventually("it is taken", || http::try_get(address, "/cart").ok());
+    assert_eq!(answer.status, 200);
+    let metrics = weir.api("/metrics").body;
+    assert!(
+        metrics.contains("\nweir_process_resident_memory_bytes "),
+        "{metrics}"
+    );
+}
+
+#[test]
+fn above_the_ceiling_of_connections_further_ones_are_closed() {
+    let site = Site::new();
+    let weir = site.run_with(&["--max-connections", "2"]);
+    let address = weir.listening(8080);
+    let open: Vec<_> = (0..2)
+        .map(|_| std::net::TcpStream::connect(address).expect("it listens"))
+        .collect();
+    eventually("two are counted", || {
+        let metrics = weir.api("/metrics").body;
+        metrics
+            .contains("\nweir_downstream_connections 2\n")
+            .then_some(())
+    });
+    let third = http::try_get(address, "/cart");
+    assert!(third.is_err(), "{third:?}");
+    drop(open);
+    let answer = eventually("there is room again", || {
+        http::try_get(address, "/cart").ok()
+    });
+    assert_eq!(answer.status, 200);
+}
