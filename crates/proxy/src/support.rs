@@ -13,7 +13,8 @@ pub fn support(feature: Feature) -> Support {
         Feature::RoutingType => Support::Full,
         Feature::RateLimit => Support::Partial(
             "rateLimit.global.rules.limit.fromMetadata rateLimit.global.rules.cost.request.metadata \
-             rateLimit.global.rules.cost.response.metadata",
+             rateLimit.global.rules.cost.response.metadata rateLimit.local.rules.limit.fromMetadata \
+             rateLimit.local.rules.cost rateLimit.local.rules.shared",
         ),
         Feature::HttpUpgrade => Support::Partial("httpUpgrade.type=CONNECT httpUpgrade.connect"),
         Feature::Retry => Support::Partial("retry.numAttemptsPerPriority"),

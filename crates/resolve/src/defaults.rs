@@ -52,16 +52,6 @@ const DEFAULTS: &[DefaultValue] = &[
         "minRetryConcurrency",
         Number(3),
     ),
-    of(
-        "circuitBreaker.retryBudget",
-        "percent.denominator",
-        Number(100),
-    ),
-    of(
-        "circuitBreaker.retryBudget",
-        "percent.numerator",
-        Depends(budget_share),
-    ),
     of("", "timeout.http.connectionIdleTimeout", Text("1h")),
     of("", "timeout.http.requestTimeout", Text("15s")),
     of("", "timeout.http.streamIdleTimeout", Depends(stream_idle)),
@@ -282,10 +272,6 @@ impl Is {
 fn max_retries(settings: &Value) -> Option<Value> {
     let budget = &settings["circuitBreaker"]["retryBudget"];
     budget.is_null().then(|| json!(1024))
-}
-
-fn budget_share(budget: &Value) -> Option<Value> {
-    share(budget, "percent", 20)
 }
 
 /// A fraction is written whole: where it is there, its numerator is.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::Value;
 use weir_plan::features::connection::Connection;
 use weir_plan::{ClusterPolicy, NamespacedName, RoutePolicy};
 
@@ -57,6 +58,7 @@ pub(crate) fn lower(merged: Merged, resources: &Resources) -> Lowered {
             DEFAULTS
         }
     };
+    let merged = without_hidden_limits(merged);
     let invalid = faults.message();
     let (route, cluster, routing_type) = match invalid {
         None => (route, cluster, routing_type),
@@ -71,6 +73,26 @@ pub(crate) fn lower(merged: Merged, resources: &Resources) -> Lowered {
         invalid,
         config_maps,
     }
+}
+
+/// Settings without the half of `rateLimit` that its deprecated `type` leaves out, so that nobody is told that it applies.
+fn without_hidden_limits(mut merged: Merged) -> Merged {
+    let Some(limits) = merged.settings.get_mut("rateLimit") else {
+        return merged;
+    };
+    let hidden = match limits.get("type").and_then(Value::as_str) {
+        Some("Global") => "local",
+        Some("Local") => "global",
+        Some(_) | None => return merged,
+    };
+    let half = FieldPath::new("rateLimit").child(hidden);
+    if let Some(limits) = limits.as_object_mut() {
+        limits.remove(hidden);
+    }
+    merged
+        .from
+        .retain(|field, _| !field.is_within(half.as_str()));
+    merged
 }
 
 /// What two policies come to that cannot be merged: the settings of the child, which are invalid for it.

@@ -171,7 +171,9 @@ impl<'a> Places<'a> {
             target_ref,
             target_refs,
             target_selectors,
-        } = match Targets::deserialize(policy.spec) {
+        } = match Targets::deserialize(policy.spec)
+            .or_else(|_| Targets::deserialize(&without_nulls(policy.spec)))
+        {
             Ok(targets) => targets,
             Err(error) => {
                 findings.push((
@@ -349,7 +351,11 @@ impl<'a> Places<'a> {
                 };
                 chosen.push((candidate, target));
             }
-            if chosen.len() == before {
+            if let Some(why) = selectors::unreadable(&labels) {
+                let text =
+                    format!("it selects nothing, as Kubernetes reads no such selector: {why}");
+                findings.push((field, "invalid-target", text));
+            } else if chosen.len() == before {
                 let text = format!("no {} that is served here is selected", selector.kind);
                 findings.push((field, "selector-matches-nothing", text));
             }
@@ -469,4 +475,24 @@ impl<'a> Places<'a> {
             index
         })
     }
+}
+/// The targets of a spec as an API server stores them, which drops nulls: of a label, for example.
+fn without_nulls(spec: &Value) -> Value {
+    fn pruned(value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => fields
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(key, value)| (key.clone(), pruned(value)))
+                .collect(),
+            Value::Array(items) => items.iter().map(pruned).collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+        }
+    }
+    let targets = ["targetRef", "targetRefs", "targetSelectors"];
+    let fields = targets.map(|name| (name.to_owned(), pruned(&spec[name])));
+    fields
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .collect()
 }

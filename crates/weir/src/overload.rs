@@ -23,7 +23,10 @@ const OF_GROUP: u64 = 90;
 pub(crate) fn watch(ceiling: Option<u64>, proxy: &Arc<Proxy>, metrics: Arc<Metrics>) -> Result<()> {
     let ceiling = ceiling.or_else(of_group);
     if let Some(ceiling) = ceiling {
-        info!(ceiling, "memory is bounded: above so many bytes the process takes no new work");
+        info!(
+            ceiling,
+            "memory is bounded: above so many bytes the process takes no new work"
+        );
     }
     let proxy = Arc::downgrade(proxy);
     thread::Builder::new()

@@ -44,7 +44,7 @@ pub struct BackendEndpoint {
     pub ip: Option<IpEndpoint>,
     /// A Unix domain socket.
     pub unix: Option<UnixEndpoint>,
-    /// Its zone.
+    /// Its zone, for load balancing by zone.
     pub zone: Option<String>,
 }
 

@@ -44,7 +44,7 @@ pub struct PerEndpoint {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryBudget {
-    /// The share of the requests that are active or pending. Default 20 percent.
+    /// The share of the requests that are active or pending.
     pub percent: Option<Fraction>,
     /// The number of retries that is always allowed. Default 3.
     pub min_retry_concurrency: Option<u32>,
@@ -115,7 +115,13 @@ pub(crate) fn lower(spec: Option<&CircuitBreaker>, found: &mut Faults) -> plan::
             });
     let max_retries = match retry_budget {
         None => max_parallel_retries.map_or(unset.max_retries, plan::RetryLimit::Count),
-        Some(budget) => lower_budget(budget, found),
+        Some(budget) => {
+            if max_parallel_retries.is_some() {
+                let text = "retryBudget takes its place";
+                found.ignored(FEATURE, "circuitBreaker.maxParallelRetries", text);
+            }
+            lower_budget(budget, found)
+        }
     };
     plan::CircuitBreaker {
         max_connections: max_connections.unwrap_or(unset.max_connections),

@@ -33,6 +33,16 @@ pub(crate) fn lower(
     compressor: Option<&[Compression]>,
     found: &mut Faults,
 ) -> Vec<Compressor> {
+    let both = compression.is_some_and(|it| !it.is_empty());
+    if let Some(list) = compressor.filter(|_| both) {
+        let (field, text) = if list.is_empty() {
+            let text = "an empty list leaves `compression` in force, where another policy wrote that; write `compression: []`";
+            ("compressor", text)
+        } else {
+            ("compression", "`compressor` takes its place")
+        };
+        found.ignored("Compression", field, text);
+    }
     let entries = compressor.filter(|it| !it.is_empty());
     let (field, list, needs_field) = match (entries, compression) {
         (Some(list), _) => ("compressor", list, true),

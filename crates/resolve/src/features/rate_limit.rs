@@ -204,6 +204,18 @@ pub(crate) fn lower(spec: Option<&RateLimit>, names: &RuleNames, found: &mut Fau
             );
         }
     }
+    for (only, half, name) in [
+        (!with_global && with_local, global, "global"),
+        (!with_local && with_global, local, "local"),
+    ] {
+        if only && half.is_some() {
+            let word = r#type.as_deref().unwrap_or_default();
+            let text = format!(
+                "type {word} leaves it out; without type, both kinds of limits are in force"
+            );
+            found.ignored(FEATURE, format!("rateLimit.{name}"), text);
+        }
+    }
     fn listed(wanted: bool, half: Option<&Rules>) -> &[Rule] {
         half.filter(|_| wanted)
             .and_then(|Rules { rules }| rules.as_deref())

@@ -285,9 +285,10 @@ fn lower_header_match(
         Some("Prefix") => TextMatch::Prefix(value.into()),
         Some("Suffix") => TextMatch::Suffix(value.into()),
         Some("RegularExpression") => {
-            if expression::groups(&value).is_err() {
+            if let Err(why) = expression::groups(&value) {
                 let field = format!("{at}.value.value");
-                found.add(FEATURE, field, format!("regex {value:?} is invalid"));
+                let text = format!("regex {value:?} is invalid: error parsing regexp: {why}");
+                found.add(FEATURE, field, text);
             }
             TextMatch::Regex(value.into())
         }

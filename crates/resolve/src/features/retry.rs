@@ -59,7 +59,7 @@ pub struct PerRetry {
 pub struct BackOff {
     /// The base; more than 0. Default 25ms.
     pub base_interval: Option<DurationText>,
-    /// The longest pause; the base or more. Default ten times the base.
+    /// The longest pause; the base or more, which must then be given. Default ten times the base.
     pub max_interval: Option<DurationText>,
 }
 
@@ -83,6 +83,11 @@ pub(crate) fn lower(spec: Option<&Retry>, found: &mut Faults) -> Option<plan::Re
     let triggers: Vec<String> = triggers.unwrap_or_default();
     let codes = http_status_codes.unwrap_or_default();
     let status_codes = status_codes(&codes, triggers.is_empty(), found);
+    let asked = |it: &String| it == "retriable-status-codes";
+    if !codes.is_empty() && !triggers.is_empty() && !triggers.iter().any(asked) {
+        let text = "without the trigger retriable-status-codes no status counts";
+        found.ignored(FEATURE, "retry.retryOn.httpStatusCodes", text);
+    }
     let triggers = if triggers.is_empty() {
         default_triggers()
     } else {

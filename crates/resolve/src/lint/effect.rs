@@ -91,9 +91,16 @@ const SETS_NOTHING: &str =
 
 fn sets_nothing(policy: &AttachedPolicy) -> bool {
     let settings = policy.policy.settings();
-    settings
-        .as_object()
-        .is_some_and(|it| it.values().all(Value::is_null))
+    is_nothing(&settings)
+}
+
+/// Whether no field below a value has another one than null.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(fields) => fields.values().all(is_nothing),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => false,
+    }
 }
 
 /// What a policy does where it is in force.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use weir_plan::features::circuit_breaker::{CircuitBreaker, RetryLimit};
 use weir_plan::features::retry::Retry;
 use weir_plan::units::format_duration;
-use weir_plan::{ListenerName, RouteRule, RuleName};
+use weir_plan::{ListenerName, RouteKind, RouteRule, RuleName};
 
 use super::{InForce, warn_at_setting};
 use crate::Resolution;
@@ -23,8 +23,18 @@ const PER_TRY: &str = "retry.perRetry.timeout";
 
 pub(super) fn check(resolution: &Resolution, in_force: &[InForce<'_>], found: &mut Diagnostics) {
     cut_off(resolution, found);
+    // What retries apply to: rules of HTTP and gRPC that say nothing of retries themselves.
+    let retried: BTreeSet<_> = resolution
+        .effective
+        .iter()
+        .filter(|it| matches!(it.rule.kind, RouteKind::Http | RouteKind::Grpc))
+        .filter(|it| it.own.as_ref().is_none_or(|own| own.retry().is_none()))
+        .map(|it| Arc::as_ptr(&it.policy))
+        .collect();
     for InForce { applied, chain: _ } in in_force {
-        amplification(applied, found);
+        if retried.contains(&Arc::as_ptr(&applied.effective)) {
+            amplification(applied, found);
+        }
     }
 }
 

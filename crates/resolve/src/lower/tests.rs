@@ -83,6 +83,22 @@ fn what_does_not_mean_what_it_says_is_told() {
             vec!["tcpKeepalive.idleTime"],
         ),
         (json!({"tcpKeepalive": {"idleTime": "0s"}}), vec![]),
+        (
+            json!({"compressor": [{"type": "Gzip", "gzip": {}}], "compression": [{"type": "Brotli"}]}),
+            vec!["compression"],
+        ),
+        (
+            json!({"circuitBreaker": {"maxParallelRetries": 3, "retryBudget": {}}}),
+            vec!["circuitBreaker.maxParallelRetries"],
+        ),
+        (
+            json!({"retry": {"retryOn": {"triggers": ["5xx"], "httpStatusCodes": [503]}}}),
+            vec!["retry.retryOn.httpStatusCodes"],
+        ),
+        (
+            json!({"retry": {"retryOn": {"triggers": ["retriable-status-codes"], "httpStatusCodes": [503]}}}),
+            vec![],
+        ),
     ] {
         let lowered = lowered(&settings);
         let told: Vec<&str> = lowered
@@ -100,6 +116,32 @@ fn what_does_not_mean_what_it_says_is_told() {
     ));
     let rules = &limit.route.rate_limit.global.as_ref().unwrap().rules;
     assert_eq!(rules.len(), 1);
+}
+
+/// Nobody is told that what the deprecated `type` leaves out is in force.
+#[test]
+fn the_half_of_the_limits_that_the_type_leaves_out_is_none_of_the_settings() {
+    let rules = json!({"rules": [{"limit": {"requests": 2, "unit": "Second"}}]});
+    for (kind, hidden) in [("Local", "global"), ("Global", "local")] {
+        let settings = json!({"rateLimit": {"type": kind, "local": rules, "global": rules}});
+        let lowered = lowered(&settings);
+        let told: Vec<&str> = lowered
+            .faults
+            .list
+            .iter()
+            .map(|it| it.field.as_str())
+            .collect();
+        let hidden = format!("rateLimit.{hidden}");
+        assert_eq!(told, [&hidden]);
+        assert_eq!(lowered.invalid, None);
+        let from = &lowered.merged.from;
+        assert!(
+            from.keys().all(|field| !field.is_within(&hidden)),
+            "{from:?}"
+        );
+        let limits = &lowered.merged.settings["rateLimit"];
+        assert_eq!(limits.as_object().unwrap().len(), 2, "{limits}");
+    }
 }
 
 #[test]
@@ -167,7 +209,7 @@ fn what_the_reference_drops_is_left_out_and_told() {
         ),
         (
             json!({"compressor": [], "compression": [{"type": "Gzip"}]}),
-            "",
+            "compressor",
             json!({"compression": [{"type": "Gzip"}]}),
         ),
     ] {

@@ -31,16 +31,40 @@ pub fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> b
 
 /// Whether Kubernetes takes the keys and values of a selector for those of labels. It reads a selector as a whole.
 fn is_readable(selector: &LabelSelector) -> bool {
+    unreadable(selector).is_none()
+}
+
+/// Why Kubernetes does not read a selector; none: it does.
+pub(crate) fn unreadable(selector: &LabelSelector) -> Option<String> {
     let LabelSelector {
         match_labels,
         match_expressions,
     } = selector;
     let labels = match_labels.iter().flatten();
     let expressions = match_expressions.iter().flatten();
-    labels
-        .map(|(key, value)| (key, std::slice::from_ref(value)))
-        .chain(expressions.map(|it| (&it.key, it.values.as_deref().unwrap_or_default())))
-        .all(|(key, values)| is_label_key(key) && values.iter().all(|it| is_label_value(it)))
+    let values_of = |it: &LabelSelectorRequirement| it.values.clone().unwrap_or_default();
+    for it in match_expressions.iter().flatten() {
+        let number = values_of(it).len();
+        let why = match it.operator.as_str() {
+            "In" | "NotIn" if number == 0 => "needs values",
+            "Exists" | "DoesNotExist" if number > 0 => "takes no values",
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => continue,
+            _ => "is no operator; use In, NotIn, Exists or DoesNotExist",
+        };
+        return Some(format!("{:?} {why}", it.operator));
+    }
+    let all = labels
+        .map(|(key, value)| (key, vec![value.clone()]))
+        .chain(expressions.map(|it| (&it.key, values_of(it))));
+    for (key, values) in all {
+        if !is_label_key(key) {
+            return Some(format!("{key:?} is no name of a label"));
+        }
+        if let Some(value) = values.iter().find(|it| !is_label_value(it)) {
+            return Some(format!("{value:?} is no value of a label"));
+        }
+    }
+    None
 }
 
 /// A name, with the domain of whoever defines it in front or not.

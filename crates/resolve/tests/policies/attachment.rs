@@ -220,6 +220,17 @@ fn selectors_choose_by_label() {
             false,
         ),
         (
+            "{kind: HTTPRoute, matchLabels: {\"a b\": front}}",
+            false,
+            false,
+        ),
+        // A null is none of the labels.
+        (
+            "{kind: HTTPRoute, matchLabels: {app: one, team: null}}",
+            false,
+            true,
+        ),
+        (
             "{kind: GRPCRoute, matchLabels: {team: front}}",
             false,
             false,
@@ -230,9 +241,14 @@ fn selectors_choose_by_label() {
         let resolution = resolved(&selecting("shop", selector));
         let chosen = |rule| !settings(&resolution, rule).is_empty();
         assert_eq!((chosen("web/1"), chosen("one/0")), (web, one), "{selector}");
-        let finding = "selector-matches-nothing spec.targetSelectors[0]";
+        // One that Kubernetes does not read is told so, lest a typo looks like a missing label.
+        let id = match selector.contains("Near") || selector.contains("a b") {
+            true => "invalid-target",
+            false => "selector-matches-nothing",
+        };
+        let finding = format!("{id} spec.targetSelectors[0]");
         assert_eq!(
-            findings(&resolution, "selecting").contains(&finding.to_owned()),
+            findings(&resolution, "selecting").contains(&finding),
             !web && !one,
             "{selector}"
         );

@@ -211,11 +211,10 @@ fn retries_that_the_request_timeout_cuts_off() {
     );
 }
 
-#[test]
-fn a_rules_own_timeouts_count() {
-    let own = |rule: &str| {
-        format!(
-            "
+/// A route with one rule that says something itself.
+fn own(rule: &str) -> String {
+    format!(
+        "
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -225,8 +224,11 @@ spec:
   hostnames: [own.example.com]
   rules: [{{{rule}, backendRefs: [{{name: backend, port: 80}}]}}]
 "
-        )
-    };
+    )
+}
+
+#[test]
+fn a_rules_own_timeouts_count() {
     let retries = policy("p", "HTTPRoute own", "retry: {perRetry: {timeout: 1s}}");
     let in_vain = "p policy-without-effect spec.targetRefs[0]";
     for (rule, expected) in [
@@ -270,6 +272,14 @@ fn retries_that_multiply() {
     ] {
         assert_eq!(lints(&[route(spec)]), expected, "{spec}");
     }
+    // Not where the rule has retries of its own, to which the policy's number is nothing.
+    let of_own = policy(
+        "retries",
+        "HTTPRoute own",
+        "retry: {numRetries: 9}, timeout: {http: {requestTimeout: 9s}}",
+    );
+    let found = lints(&[own("retry: {attempts: 1}"), of_own]);
+    assert_eq!(found, Vec::<String>::new());
 }
 
 #[test]

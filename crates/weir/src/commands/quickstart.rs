@@ -72,7 +72,11 @@ pub(crate) fn quickstart(args: QuickstartArgs, log: LogControl) -> Result<ExitCo
         workers: one_per_core(),
         bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port_map: BTreeMap::from([(GATEWAY_PORT, port)]),
-        limits: Limits::default(),
+        limits: Limits {
+            // For somebody who tries it, on a machine that may allow few open files.
+            max_connections: 256,
+            ..Limits::default()
+        },
         access_log,
         clock: Clock::system(),
         seed: None,

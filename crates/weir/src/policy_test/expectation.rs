@@ -7,7 +7,7 @@ use weir_plan::features::rate_limit::RateLimitRuleName;
 use weir_proxy::preview;
 use weir_resolve::effective::Lost;
 use weir_resolve::explain::{Displaced, Source};
-use weir_resolve::{FieldPath, suggest};
+use weir_resolve::{FieldPath, Step, suggest};
 
 use super::Places;
 use super::failure::Failure;
@@ -358,11 +358,18 @@ fn losers(seen: &Seen<'_>) -> Vec<String> {
 /// Who set a field, or those below it.
 fn writers<'s>(seen: &'s Seen<'_>, path: &str) -> Vec<&'s Source> {
     let mut writers: Vec<&Source> = Vec::new();
+    // As fields are spelled: a key in brackets may be written without quotes.
+    let path = FieldPath::new(path)
+        .steps()
+        .fold(FieldPath::default(), |at, step| match step {
+            Step::Field(name) => at.child(&name),
+            Step::Item(index) => at.index(index),
+        });
     let below = seen
         .in_force
         .from
         .iter()
-        .filter(|(field, _)| field.is_within(path));
+        .filter(|(field, _)| field.is_within(path.as_str()));
     for (_, source) in below {
         if !writers.contains(&source) {
             writers.push(source);

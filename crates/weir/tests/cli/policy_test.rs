@@ -218,6 +218,7 @@ fn keys_with_dots_can_be_tested() {
             "{from: {'telemetry.tracing.tags[\"http.route\"]': p}}",
             true,
         ),
+        ("{from: {\"telemetry.tracing.tags[http.route]\": p}}", true),
         (
             "{settings: {telemetry.tracing.tags: {http.route: b}}}",
             false,

@@ -37,7 +37,7 @@ pub struct Http2 {
 pub struct ConnectionKeepalive {
     /// How often. Default: never.
     pub interval: Option<DurationText>,
-    /// How long an answer may take.
+    /// How long an answer may take, 1ms or more. It must be given.
     pub timeout: Option<DurationText>,
     /// A random part of the interval that is added, in percent. Default 15.
     pub interval_jitter: Option<u32>,

@@ -132,11 +132,11 @@ fn faults() {
         ),
         (
             json!([{"match": {"responseHeaders": [{"name": "a", "value": {"type": "RegularExpression", "value": "*"}}]}}]),
-            "regex \"*\" is invalid.",
+            "regex \"*\" is invalid: error parsing regexp: missing argument to repetition operator: `*`.",
         ),
         (
             json!([{"match": {"responseHeaders": [{"name": "a", "value": {"type": "RegularExpression", "value": "(a){2}{3}"}}]}}]),
-            "regex \"(a){2}{3}\" is invalid.",
+            "regex \"(a){2}{3}\" is invalid: error parsing regexp: invalid nested repetition operator: `{2}{3}`.",
         ),
         (
             json!([{"match": {"responseHeaders": [{"name": "a b", "value": {"value": "c"}}]}}]),
