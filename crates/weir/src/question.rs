@@ -125,6 +125,21 @@ fn about_policies(name: &str, configuration: &Configuration) -> Answer {
 
 fn no_such_route(name: &str, configuration: &Configuration) -> String {
     let effective = &configuration.resolution.effective;
+    // The route may be there, without such a rule.
+    if let Some((route, rule)) = name.split_once("/rule") {
+        let rules: BTreeSet<String> = effective
+            .iter()
+            .filter(|it| naming::is_rule(&it.rule, route))
+            .map(|it| it.rule.to_string())
+            .collect();
+        if !rules.is_empty() {
+            let (rule, rules) = (rule.trim_start_matches(['/', ':']), rules.into_iter());
+            return format!(
+                "{route} has no rule {rule}; there are {}",
+                rules.take(10).collect::<Vec<_>>().join(", ")
+            );
+        }
+    }
     let routes: BTreeSet<String> = effective
         .iter()
         .map(|it| it.rule.route.to_string())

@@ -41,6 +41,26 @@ fn a_route_by_its_name() {
 }
 
 #[test]
+fn a_rule_that_is_not_there_is_told_apart_from_a_route() {
+    for (name, expected) in [
+        (
+            "my-route/rule:nope",
+            "my-route has no rule nope; there are HTTPRoute/default/my-route/rule/0",
+        ),
+        (
+            "my-route/rule/9",
+            "my-route has no rule 9; there are HTTPRoute/default/my-route/rule/0",
+        ),
+        ("nope/rule/0", "there is no route nope/rule/0"),
+    ] {
+        let explain = output(&["explain", name, BASE, "examples/seed/2-precedence.yaml"]);
+        assert_eq!(explain.status.code(), Some(1), "{name}");
+        let said = String::from_utf8(explain.stderr).unwrap();
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
 fn a_request() {
     let request = "GET http://signup.example.com:8081/form";
     let explain = output(&[
