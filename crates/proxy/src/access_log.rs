@@ -6,6 +6,7 @@
 
 mod line;
 
+pub use line::KEYS;
 pub(crate) use line::{Rfc3339, protocol};
 
 use std::fs::OpenOptions;
@@ -17,13 +18,16 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::exchange::Exchange;
-use crate::options::AccessLogTarget;
+use crate::options::{AccessLogOptions, AccessLogTarget};
+use line::Chosen;
 
 /// Bytes that wait in the buffer of a worker at most.
 const BUFFER: usize = 1 << 20;
 /// How long the writer rests after writing, so that lines are written together.
 const REST: Duration = Duration::from_millis(10);
 
+/// Every request.
+const ALL: u32 = 1_000_000;
 /// How long the last lines may take to be written.
 const LAST: Duration = Duration::from_secs(2);
 
@@ -31,6 +35,10 @@ const LAST: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     buffers: Option<Arc<Buffers>>,
+    /// What a line has.
+    chosen: Chosen,
+    /// How many of a million requests that went well are logged.
+    per_million: u32,
 }
 
 #[derive(Debug)]
@@ -58,17 +66,30 @@ impl AccessLog {
     ///
     /// # Errors
     /// When the file cannot be opened or the writer's thread not be started.
-    pub(crate) fn open(target: &AccessLogTarget, workers: usize) -> std::io::Result<Self> {
+    pub(crate) fn open(options: &AccessLogOptions, workers: usize) -> std::io::Result<Self> {
+        let AccessLogOptions {
+            target,
+            keys,
+            per_million,
+        } = options;
         let sink: Box<dyn Write + Send> = match target {
             AccessLogTarget::Off => {
-                return Ok(Self { buffers: None });
+                return Ok(Self {
+                    buffers: None,
+                    chosen: Chosen::ALL,
+                    per_million: *per_million,
+                });
             }
             AccessLogTarget::Stdout => Box::new(std::io::stdout()),
             AccessLogTarget::File(path) => {
                 Box::new(OpenOptions::new().create(true).append(true).open(path)?)
             }
         };
-        Self::writing_to(sink, workers)
+        let chosen = keys.as_deref().map_or(Chosen::ALL, Chosen::of);
+        let mut log = Self::writing_to(sink, workers)?;
+        log.chosen = chosen;
+        log.per_million = *per_million;
+        Ok(log)
     }
 
     fn writing_to(mut sink: Box<dyn Write + Send>, workers: usize) -> std::io::Result<Self> {
@@ -91,6 +112,8 @@ impl AccessLog {
             })?;
         Ok(Self {
             buffers: Some(buffers),
+            chosen: Chosen::ALL,
+            per_million: ALL,
         })
     }
 
@@ -107,11 +130,34 @@ impl AccessLog {
         received: u64,
         duration: Duration,
     ) {
-        if let Some(buffers) = &self.buffers {
+        if let Some(buffers) = self.buffers.as_ref().filter(|_| self.takes(exchange)) {
             buffers.append(worker, |line| {
-                line::write(line, exchange, received, duration);
+                line::write(line, self.chosen, exchange, received, duration);
             });
         }
+    }
+
+    /// Whether a request is logged: all that did not go well, and a share of the others. Which, follows from the
+    /// request's id, so that other gateways on the way that go by the same share log the same requests.
+    fn takes(&self, exchange: &Exchange) -> bool {
+        let well = exchange.flags.is_empty()
+            && exchange.status.is_some_and(|status| status.as_u16() < 500);
+        if !well || self.per_million >= ALL {
+            return true;
+        }
+        let id = exchange.request.request_id.as_ref();
+        let id = id.map_or(&[][..], |it| it.as_bytes());
+        // FNV-1a; the moment stands in for an id that is not there.
+        let seed = 0xcbf2_9ce4_8422_2325_u64
+            ^ if id.is_empty() {
+                exchange.start.unix_nanos
+            } else {
+                0
+            };
+        let hash = id.iter().fold(seed, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        hash % u64::from(ALL) < u64::from(self.per_million)
     }
 
     /// Lines dropped so far.

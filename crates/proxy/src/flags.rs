@@ -68,6 +68,11 @@ flags! {
 pub(crate) struct Flags(SmallVec<[Flag; 4]>);
 
 impl Flags {
+    /// Whether nothing happened that has a flag.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds a flag, once.
     pub(crate) fn add(&mut self, flag: Flag) {
         if !self.0.contains(&flag) {

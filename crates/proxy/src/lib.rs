@@ -35,7 +35,8 @@ mod tunnel;
 mod upstream;
 mod worker;
 
-pub use options::{AccessLogTarget, Limits, Options};
+pub use access_log::KEYS as ACCESS_LOG_KEYS;
+pub use options::{AccessLogOptions, AccessLogTarget, Limits, Options};
 pub use router::{Found, Router};
 pub use support::support;
 
@@ -140,7 +141,7 @@ impl Proxy {
         let workers = workers.max(1);
         let mut seeds = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let access_log = AccessLog::open(&access_log, workers).map_err(|source| {
-            let path = match access_log {
+            let path = match access_log.target {
                 AccessLogTarget::Off | AccessLogTarget::Stdout => "standard output".to_owned(),
                 AccessLogTarget::File(path) => path.display().to_string(),
             };

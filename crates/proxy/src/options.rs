@@ -19,11 +19,33 @@ pub struct Options {
     /// Bounds on what comes from outside.
     pub limits: Limits,
     /// Where requests are logged.
-    pub access_log: AccessLogTarget,
+    pub access_log: AccessLogOptions,
     /// The time that limits go by.
     pub clock: Clock,
     /// The seed of every random choice; none: from the system.
     pub seed: Option<u64>,
+}
+
+/// Which requests are logged, what of them, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLogOptions {
+    /// Where.
+    pub target: AccessLogTarget,
+    /// The keys that a line has, among [`crate::ACCESS_LOG_KEYS`]; none: all of them.
+    pub keys: Option<Vec<String>>,
+    /// How many of a million requests are logged, among those below status 500 without a response flag; all others are.
+    pub per_million: u32,
+}
+
+/// All requests, and all of each.
+impl From<AccessLogTarget> for AccessLogOptions {
+    fn from(target: AccessLogTarget) -> Self {
+        Self {
+            target,
+            keys: None,
+            per_million: 1_000_000,
+        }
+    }
 }
 
 /// Where requests are logged.

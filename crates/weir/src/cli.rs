@@ -59,7 +59,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Quickstart(QuickstartArgs),
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     Check(CheckArgs),
     Explain(ExplainArgs),
     Diff(DiffArgs),

@@ -77,7 +77,7 @@ fn message(error: &anyhow::Error) -> String {
 fn dispatch(command: Command, log: LogControl) -> Result<ExitCode> {
     match command {
         Command::Quickstart(args) => commands::quickstart::quickstart(args, log),
-        Command::Run(args) => commands::run::run(args, log),
+        Command::Run(args) => commands::run::run(*args, log),
         Command::Check(args) => commands::check::check(args),
         Command::Explain(args) => commands::explain::explain(args),
         Command::Diff(args) => commands::diff::diff(args),

@@ -9,8 +9,65 @@ use serde::{Serialize, Serializer};
 
 use crate::exchange::{Exchange, RequestFacts};
 
+/// The keys of a line, in its order.
+pub const KEYS: [&str; 30] = [
+    ":authority",
+    "attempts",
+    "bytes_received",
+    "bytes_sent",
+    "connection_termination_details",
+    "downstream_local_address",
+    "downstream_remote_address",
+    "downstream_tls_cipher",
+    "downstream_tls_version",
+    "duration",
+    "method",
+    "policies",
+    "protocol",
+    "rate_limit_rule",
+    "requested_server_name",
+    "response_code",
+    "response_code_details",
+    "response_flags",
+    "route_name",
+    "start_time",
+    "upgrade",
+    "upstream_cluster",
+    "upstream_host",
+    "upstream_local_address",
+    "upstream_transport_failure_reason",
+    "user-agent",
+    "x-envoy-origin-path",
+    "x-envoy-upstream-service-time",
+    "x-forwarded-for",
+    "x-request-id",
+];
+
+/// Which keys a line has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Chosen(u64);
+
+impl Chosen {
+    /// All that there are.
+    pub(super) const ALL: Self = Self(u64::MAX);
+
+    /// These; what is no key is none.
+    pub(super) fn of(keys: &[String]) -> Self {
+        let places = keys
+            .iter()
+            .filter_map(|key| KEYS.iter().position(|it| it == key));
+        Self(places.fold(0, |chosen, place| chosen | 1 << place))
+    }
+}
+
 /// Appends the line of an exchange that has ended.
-pub(super) fn write(line: &mut Vec<u8>, exchange: &Exchange, received: u64, duration: Duration) {
+pub(super) fn write(
+    line: &mut Vec<u8>,
+    chosen: Chosen,
+    exchange: &Exchange,
+    received: u64,
+    duration: Duration,
+) {
     let RequestFacts {
         method,
         version,
@@ -26,7 +83,7 @@ pub(super) fn write(line: &mut Vec<u8>, exchange: &Exchange, received: u64, dura
     let upstream = exchange.endpoint.as_ref().map(|it| &it.endpoint.address);
     let null = || None::<&str>;
     let tls = exchange.connection.tls.as_deref();
-    let mut object = Object { line, first: true };
+    let mut object = Object::new(line, chosen);
     object.text(":authority", header(authority).as_deref());
     object.number("attempts", u64::from(exchange.attempts));
     object.number("bytes_received", received);
@@ -100,9 +157,26 @@ pub(crate) fn protocol(version: Version) -> &'static str {
 struct Object<'a> {
     line: &'a mut Vec<u8>,
     first: bool,
+    /// The keys that are still to come, the next one in the lowest bit.
+    chosen: u64,
 }
 
-impl Object<'_> {
+impl<'a> Object<'a> {
+    fn new(line: &'a mut Vec<u8>, Chosen(chosen): Chosen) -> Self {
+        Self {
+            line,
+            first: true,
+            chosen,
+        }
+    }
+
+    /// Whether the next key is written.
+    fn wants(&mut self) -> bool {
+        let wanted = self.chosen & 1 == 1;
+        self.chosen >>= 1;
+        wanted
+    }
+
     fn key(&mut self, key: &str) {
         self.line.push(if self.first { b'{' } else { b',' });
         self.first = false;
@@ -112,6 +186,9 @@ impl Object<'_> {
     }
 
     fn value(&mut self, key: &str, value: &impl Serialize) {
+        if !self.wants() {
+            return;
+        }
         self.key(key);
         serde_json::to_writer(&mut *self.line, value).expect("a buffer takes any value of ours");
     }
@@ -121,6 +198,9 @@ impl Object<'_> {
     }
 
     fn number(&mut self, key: &str, number: u64) {
+        if !self.wants() {
+            return;
+        }
         self.key(key);
         let mut digits = itoa::Buffer::new();
         self.line
@@ -133,6 +213,9 @@ impl Object<'_> {
     }
 
     fn end(self) {
+        if self.first {
+            self.line.push(b'{');
+        }
         self.line.extend_from_slice(b"}\n");
     }
 }
@@ -204,10 +287,7 @@ mod tests {
     #[test]
     fn keys_and_values_make_a_json_object() {
         let mut line = Vec::new();
-        let mut object = Object {
-            line: &mut line,
-            first: true,
-        };
+        let mut object = Object::new(&mut line, Chosen::ALL);
         object.text("a", Some("\"quoted\"\n"));
         object.number("b", 7);
         object.shown("c", None::<&str>);

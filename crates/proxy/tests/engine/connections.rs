@@ -182,7 +182,7 @@ fn what_could_not_be_read_is_logged_and_counted() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = folder.path().join("access.log");
     let mut options = options(1);
-    options.access_log = AccessLogTarget::File(log.clone());
+    options.access_log = AccessLogTarget::File(log.clone()).into();
     let proxy = serve(options, &[80], &[&backend]);
     let address = address(&proxy, 80);
     let inputs = [

@@ -30,7 +30,7 @@ fn options(workers: usize) -> Options {
         bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port_map: (80..85).map(|port| (port, 0)).collect(),
         limits: Limits::default(),
-        access_log: AccessLogTarget::Off,
+        access_log: AccessLogTarget::Off.into(),
         clock: Clock::system(),
         seed: Some(1),
     }

@@ -114,7 +114,7 @@ impl Gateway {
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port_map: BTreeMap::from([(80, 0)]),
             limits,
-            access_log: AccessLogTarget::File(log.clone()),
+            access_log: AccessLogTarget::File(log.clone()).into(),
             clock: clock.clone(),
             seed: Some(1),
         });

@@ -67,6 +67,13 @@ pub(crate) struct RunArgs {
     /// Where requests are logged, as JSON lines: off, stdout, or a file.
     #[arg(long, value_name = "TARGET", default_value = "stdout", value_parser = access_log)]
     pub(crate) access_log: AccessLogTarget,
+    /// The keys that a line of it has, with commas. Default: all of them.
+    #[arg(long, value_name = "KEYS", value_delimiter = ',', value_parser = super::values::access_log_key)]
+    pub(crate) access_log_fields: Vec<String>,
+    /// The share of the requests that are logged, in percent, such as 1 or 0.5. Requests with a response flag or a status from
+    /// 500 on are all logged.
+    #[arg(long, value_name = "PERCENT", default_value = "100", value_parser = super::values::per_million)]
+    pub(crate) access_log_sample: u32,
 }
 
 /// Where the process can be looked at and told what to do.

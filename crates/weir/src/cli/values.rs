@@ -78,6 +78,35 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a duration, such as 30s, 1m30s or 250ms".to_owned())
 }
 
+/// A key of the access log.
+pub(crate) fn access_log_key(text: &str) -> Result<String, String> {
+    if weir_proxy::ACCESS_LOG_KEYS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    let near = weir_resolve::suggest(text, weir_proxy::ACCESS_LOG_KEYS);
+    Err(match near {
+        Some(near) => format!("there is no such key; did you mean {near}?"),
+        None => format!(
+            "there is no such key; those are {}",
+            weir_proxy::ACCESS_LOG_KEYS.join(", ")
+        ),
+    })
+}
+
+/// A share in percent, as parts of a million.
+pub(crate) fn per_million(text: &str) -> Result<u32, String> {
+    let percent = text.parse::<f64>().ok();
+    let percent = percent.filter(|it| (0.0..=100.0).contains(it));
+    let percent = percent.ok_or("expected a share from 0 to 100, such as 1 or 0.5")?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is between 0 and a million"
+    )]
+    let parts = (percent * 10_000.0).round() as u32;
+    Ok(parts)
+}
+
 /// A size in bytes as Kubernetes writes it: `512Mi`, `1G`, or a number.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let number_end = text
@@ -148,6 +177,25 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn shares_and_keys_of_the_access_log() {
+        for (text, expected) in [
+            ("100", Some(1_000_000)),
+            ("1", Some(10_000)),
+            ("0.5", Some(5_000)),
+            ("0", Some(0)),
+            ("101", None),
+            ("-1", None),
+            ("NaN", None),
+            ("half", None),
+        ] {
+            assert_eq!(per_million(text).ok(), expected, "{text}");
+        }
+        assert!(access_log_key("response_code").is_ok());
+        let wrong = access_log_key("respons_code").unwrap_err();
+        assert!(wrong.contains("did you mean response_code?"), "{wrong}");
     }
 
     #[test]

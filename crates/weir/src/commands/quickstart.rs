@@ -77,7 +77,7 @@ pub(crate) fn quickstart(args: QuickstartArgs, log: LogControl) -> Result<ExitCo
             max_connections: 256,
             ..Limits::default()
         },
-        access_log,
+        access_log: access_log.into(),
         clock: Clock::system(),
         seed: None,
     };

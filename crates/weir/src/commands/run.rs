@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use weir_limiter::Clock;
-use weir_proxy::{Limits, Options};
+use weir_proxy::{AccessLogOptions, Limits, Options};
 
 use crate::admin::Token;
 use crate::cli::{self, Cli, ExposureArgs, PortMapping, ResourceArgs, RunArgs};
@@ -34,6 +34,8 @@ pub(crate) fn run(args: RunArgs, log: LogControl) -> Result<ExitCode> {
         max_memory,
         handover,
         access_log,
+        access_log_fields,
+        access_log_sample,
     } = args;
     let ResourceArgs { paths, reading } = resources;
     let port_map = one_to_one(&port_map).unwrap_or_else(|message| {
@@ -49,7 +51,11 @@ pub(crate) fn run(args: RunArgs, log: LogControl) -> Result<ExitCode> {
             max_connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
             ..Limits::default()
         },
-        access_log,
+        access_log: AccessLogOptions {
+            target: access_log,
+            keys: (!access_log_fields.is_empty()).then_some(access_log_fields),
+            per_million: access_log_sample,
+        },
         clock: Clock::system(),
         seed: None,
     };

@@ -64,11 +64,11 @@ impl Weir {
     /// `weir run` with an admin API on a free port and a JSON log.
     pub(crate) fn run(args: &[&str]) -> Self {
         let mut command = weir();
-        command
-            .args(["run", "--access-log", "off", "--log-format", "json"])
-            .args(args);
-        if !args.contains(&"--admin") {
-            command.args(["--admin", "127.0.0.1:0"]);
+        command.args(["run", "--log-format", "json"]).args(args);
+        for default in [["--admin", "127.0.0.1:0"], ["--access-log", "off"]] {
+            if !args.contains(&default[0]) {
+                command.args(default);
+            }
         }
         Self::start(command)
     }

@@ -138,9 +138,12 @@ impl Setup {
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port_map: ports,
             limits,
-            access_log: log.as_ref().map_or(AccessLogTarget::Off, |folder| {
-                AccessLogTarget::File(log_file(folder))
-            }),
+            access_log: log
+                .as_ref()
+                .map_or(AccessLogTarget::Off, |folder| {
+                    AccessLogTarget::File(log_file(folder))
+                })
+                .into(),
             clock: clock.clone(),
             seed: Some(7),
         })
