@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::client::ClientPolicy;
 use crate::cluster::Cluster;
 use crate::matching::HostMatch;
 use crate::name::{ListenerName, Origin, RuleName};
@@ -19,6 +20,9 @@ pub struct L4Listener {
     pub transport: Transport,
     /// The names (of SNI) that it takes connections for. Any for TCP and UDP.
     pub hostname: HostMatch,
+    /// How it deals with its clients; none: as [`ClientPolicy::DEFAULT`] says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<Arc<ClientPolicy>>,
     /// Its routes, the oldest first. The first whose host names fit is taken.
     pub routes: Vec<Arc<L4Route>>,
 }

@@ -9,6 +9,7 @@
 
 #![warn(missing_docs)]
 
+pub mod client;
 pub mod cluster;
 pub mod feature;
 pub mod features;
@@ -23,6 +24,12 @@ pub mod re2;
 pub mod tls;
 pub mod units;
 
+pub use client::{
+    CertDetail, ClientConnection, ClientHeaders, ClientHttp1, ClientHttp2, ClientIpDetection,
+    ClientPolicy, ClientSocket, ClientTimeout, ConnectionLimit, DownstreamProxyProtocol,
+    EscapedSlashes, ForwardedScheme, ListenerHeaderChanges, PathNormalisation, RequestIdAction,
+    StringMatch, WithUnderscores, XForwardedClientCert,
+};
 pub use cluster::{Cluster, Endpoint, EndpointAddress, EndpointMap, Locality, UpstreamProtocol};
 pub use feature::{Feature, Support};
 pub use filter::{
@@ -44,7 +51,8 @@ pub use plan::{
 };
 pub use policy::{ClusterPolicy, RoutePolicy};
 pub use tls::{
-    Authority, Certificate, ClientValidation, ClientValidationMode, Der, ListenerTls, PrivateKey,
-    SubjectName, TlsVersion, Trust, UpstreamTls,
+    AlpnProtocol, Authority, Certificate, CipherSuite, ClientValidation, ClientValidationMode,
+    Curve, Der, Hash256, ListenerTls, PrivateKey, RevocationList, SubjectAltName, SubjectName,
+    TlsVersion, Trust, UpstreamTls,
 };
 pub use units::{PerMillion, Percent, Rate, TimeUnit};

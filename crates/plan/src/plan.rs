@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
 
+use crate::client::ClientPolicy;
 use crate::cluster::Cluster;
 use crate::features::rate_limit::HeaderNameText;
 use crate::features::response_override::ReplacedBody;
@@ -40,6 +41,9 @@ pub struct Listener {
     /// How it speaks TLS; none: it takes clear text. All listeners on a port do the one or the other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Arc<ListenerTls>>,
+    /// How it deals with its clients; none: as [`ClientPolicy::DEFAULT`] says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<Arc<ClientPolicy>>,
     /// Its virtual hosts, from the most specific host name. One that did not change is the same `Arc` in the next plan.
     pub hosts: Vec<Arc<VirtualHost>>,
 }
@@ -256,7 +260,7 @@ impl HeaderChanges {
     }
 }
 
-fn headers<S: Serializer>(
+pub(crate) fn headers<S: Serializer>(
     headers: &[(HeaderName, HeaderValue)],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

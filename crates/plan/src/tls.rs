@@ -6,8 +6,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use crate::client::StringMatch;
 use crate::name::CertificateName;
 
 /// How a listener speaks TLS.
@@ -17,27 +18,158 @@ pub struct ListenerTls {
     pub certificates: Vec<Arc<Certificate>>,
     /// The oldest version that it speaks.
     pub min_version: TlsVersion,
+    /// The newest version that it speaks, not older than the oldest.
+    pub max_version: TlsVersion,
+    /// The cipher suites that it speaks in TLS 1.2, its favourites first; never empty.
+    pub ciphers: Vec<CipherSuite>,
+    /// The curves that keys are agreed on over, its favourites first; never empty.
+    pub curves: Vec<Curve>,
+    /// The protocols that it offers by ALPN, its favourites first; empty: it does not take part in ALPN, and HTTP/1.1 is
+    /// spoken.
+    pub alpn: Vec<AlpnProtocol>,
     /// What the certificates of clients are held against; none: clients need none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clients: Option<ClientValidation>,
 }
 
+impl ListenerTls {
+    /// All cipher suites of TLS 1.2 that are spoken, in Envoy's order: those with forward secrecy and authenticated encryption.
+    pub const CIPHERS: [CipherSuite; 6] = [
+        CipherSuite::EcdheEcdsaAes128GcmSha256,
+        CipherSuite::EcdheEcdsaChacha20Poly1305,
+        CipherSuite::EcdheRsaAes128GcmSha256,
+        CipherSuite::EcdheRsaChacha20Poly1305,
+        CipherSuite::EcdheEcdsaAes256GcmSha384,
+        CipherSuite::EcdheRsaAes256GcmSha384,
+    ];
+    /// All curves that are spoken.
+    pub const CURVES: [Curve; 3] = [Curve::X25519, Curve::P256, Curve::P384];
+    /// The protocols that are offered where nothing else is said.
+    pub const ALPN: [AlpnProtocol; 2] = [AlpnProtocol::H2, AlpnProtocol::Http11];
+}
+
+/// A cipher suite of TLS 1.2, in the words of OpenSSL and Envoy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[expect(missing_docs, reason = "the names are those of the API")]
+pub enum CipherSuite {
+    #[serde(rename = "ECDHE-ECDSA-AES128-GCM-SHA256")]
+    EcdheEcdsaAes128GcmSha256,
+    #[serde(rename = "ECDHE-RSA-AES128-GCM-SHA256")]
+    EcdheRsaAes128GcmSha256,
+    #[serde(rename = "ECDHE-ECDSA-AES256-GCM-SHA384")]
+    EcdheEcdsaAes256GcmSha384,
+    #[serde(rename = "ECDHE-RSA-AES256-GCM-SHA384")]
+    EcdheRsaAes256GcmSha384,
+    #[serde(rename = "ECDHE-ECDSA-CHACHA20-POLY1305")]
+    EcdheEcdsaChacha20Poly1305,
+    #[serde(rename = "ECDHE-RSA-CHACHA20-POLY1305")]
+    EcdheRsaChacha20Poly1305,
+}
+
+/// A curve, in the words of OpenSSL and Envoy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[expect(missing_docs, reason = "the names are those of the API")]
+pub enum Curve {
+    X25519,
+    #[serde(rename = "P-256")]
+    P256,
+    #[serde(rename = "P-384")]
+    P384,
+}
+
+/// A protocol that ALPN chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum AlpnProtocol {
+    /// HTTP/2.
+    #[serde(rename = "h2")]
+    H2,
+    /// HTTP/1.1.
+    #[serde(rename = "http/1.1")]
+    Http11,
+    /// HTTP/1.0.
+    #[serde(rename = "http/1.0")]
+    Http10,
+}
+
 /// Which clients are let in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClientValidation {
-    /// Who must have signed a certificate; never empty.
+    /// Who must have signed a certificate; empty only where the mode does not ask.
     pub authorities: Vec<Authority>,
     /// What becomes of clients without a valid one.
     pub mode: ClientValidationMode,
+    /// What a certificate must have in it, any of these; empty: it does not matter.
+    pub subject_alt_names: Vec<SubjectAltName>,
+    /// The public keys (the SHA-256 of their SPKI in DER) and certificates (the SHA-256 of their DER) that are let in, any of these
+    /// two lists; both empty: it does not matter.
+    pub spki_hashes: Vec<Hash256>,
+    /// See `spki_hashes`.
+    pub certificate_hashes: Vec<Hash256>,
+    /// Whether a certificate may be past its time.
+    pub allow_expired: bool,
+    /// Lists of certificates that are revoked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<RevocationList>,
+    /// Whether only the client's own certificate is looked up in them, and not those of its chain.
+    pub revoked_leaf_only: bool,
 }
 
-/// What becomes of clients without a valid certificate, in the words of the Gateway API.
+/// A list of revoked certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RevocationList {
+    /// Its SHA-256 in hexadecimal digits.
+    pub fingerprint: Arc<str>,
+    /// The list.
+    #[serde(skip)]
+    pub list: Der,
+}
+
+/// A SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hash256(pub [u8; 32]);
+
+impl fmt::Display for Hash256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Hash256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Hash256 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A name that a client's certificate has as a subject alternative name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum SubjectAltName {
+    /// A host name.
+    Dns(StringMatch),
+    /// A mail address.
+    Email(StringMatch),
+    /// An address as text.
+    IpAddress(StringMatch),
+    /// A URI.
+    Uri(StringMatch),
+}
+
+/// What becomes of clients without a valid certificate, in the words of the Gateway API and of Envoy Gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum ClientValidationMode {
     /// Their handshake is refused.
     AllowValidOnly,
     /// They are let in: it is for backends to look after themselves.
     AllowInsecureFallback,
+    /// Those without any are let in, those with one that is not valid are refused.
+    VerifyIfGiven,
+    /// Those without any are refused, those with one are let in, valid or not.
+    RequireAny,
 }
 
 /// A certificate authority that is trusted.
@@ -82,7 +214,7 @@ pub struct Certificate {
     pub key: PrivateKey,
 }
 
-/// A certificate in DER.
+/// A certificate, or a list of revoked ones, in DER.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Der(pub Arc<[u8]>);
 

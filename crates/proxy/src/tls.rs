@@ -107,6 +107,10 @@ fn server_config(tls: &ListenerTls) -> Result<ServerConfig, rustls::Error> {
     let ListenerTls {
         certificates,
         min_version,
+        max_version: _,
+        ciphers: _,
+        curves: _,
+        alpn: _,
         clients,
     } = tls;
     let versions: &[&SupportedProtocolVersion] = match min_version {

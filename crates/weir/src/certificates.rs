@@ -111,8 +111,13 @@ mod tests {
             tls: Some(Arc::new(ListenerTls {
                 certificates: vec![Arc::new(certificate)],
                 min_version: TlsVersion::V1_2,
+                max_version: TlsVersion::V1_3,
+                ciphers: ListenerTls::CIPHERS.to_vec(),
+                curves: ListenerTls::CURVES.to_vec(),
+                alpn: ListenerTls::ALPN.to_vec(),
                 clients: None,
             })),
+            client: None,
             hosts: Vec::new(),
         };
         Plan {

@@ -294,6 +294,7 @@ fn listener(name: &str, port: u16, host: &str, hosts: Vec<(&str, Vec<RouteMatch>
         port,
         hostname: HostMatch::parse(host),
         tls: None,
+        client: None,
         hosts: hosts.collect(),
     }
 }

@@ -18,7 +18,16 @@ pub(super) fn verifier(
     clients: &ClientValidation,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, Error> {
-    let ClientValidation { authorities, mode } = clients;
+    let ClientValidation {
+        authorities,
+        mode,
+        subject_alt_names: _,
+        spki_hashes: _,
+        certificate_hashes: _,
+        allow_expired: _,
+        revoked: _,
+        revoked_leaf_only: _,
+    } = clients;
     let mut roots = RootCertStore::empty();
     for authority in authorities {
         roots.add(CertificateDer::from(authority.certificate.0.to_vec()))?;
@@ -27,8 +36,10 @@ pub(super) fn verifier(
         .build()
         .map_err(|error| Error::General(error.to_string()))?;
     Ok(match mode {
-        ClientValidationMode::AllowValidOnly => strict,
-        ClientValidationMode::AllowInsecureFallback => Arc::new(AnyOrNone(strict)),
+        ClientValidationMode::AllowValidOnly | ClientValidationMode::VerifyIfGiven => strict,
+        ClientValidationMode::AllowInsecureFallback | ClientValidationMode::RequireAny => {
+            Arc::new(AnyOrNone(strict))
+        }
     })
 }
 

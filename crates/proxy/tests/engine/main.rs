@@ -128,6 +128,7 @@ fn plan(ports: &[u16], circuit_breaker: CircuitBreaker) -> Arc<Plan> {
             port: *port,
             hostname: HostMatch::Any,
             tls: None,
+            client: None,
             hosts: vec![Arc::new(VirtualHost {
                 hostname: HostMatch::Any,
                 routes: vec![Arc::clone(&route)],

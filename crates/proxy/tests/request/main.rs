@@ -268,6 +268,7 @@ fn plan(rules: &[Rule], policy: ClusterPolicy) -> Arc<Plan> {
             port: 80,
             hostname: HostMatch::Any,
             tls: None,
+            client: None,
             hosts: vec![Arc::new(VirtualHost {
                 hostname: HostMatch::Any,
                 routes: routes.collect(),

@@ -157,6 +157,7 @@ impl Table {
                     port: node.port,
                     transport: node.transport?,
                     hostname: node.hostname.clone(),
+                    client: None,
                     routes: routes.map(|it| Arc::clone(&it.route)).collect(),
                 }))
             })
@@ -187,6 +188,7 @@ impl Hosts {
             port: node.port,
             hostname: node.hostname.clone(),
             tls: tls.cloned(),
+            client: None,
             hosts,
         });
         self.listener = Some(Arc::clone(&listener));

@@ -172,7 +172,16 @@ fn resolve(
         ClientValidationMode::AllowValidOnly
     };
     Validation {
-        validation: (!authorities.is_empty()).then_some(ClientValidation { authorities, mode }),
+        validation: (!authorities.is_empty()).then_some(ClientValidation {
+            authorities,
+            mode,
+            subject_alt_names: Vec::new(),
+            spki_hashes: Vec::new(),
+            certificate_hashes: Vec::new(),
+            allow_expired: false,
+            revoked: Vec::new(),
+            revoked_leaf_only: false,
+        }),
         unresolved,
     }
 }

@@ -107,6 +107,10 @@ pub(crate) fn resolve(
     Some(Arc::new(ListenerTls {
         certificates,
         min_version,
+        max_version: TlsVersion::V1_3,
+        ciphers: ListenerTls::CIPHERS.to_vec(),
+        curves: ListenerTls::CURVES.to_vec(),
+        alpn: ListenerTls::ALPN.to_vec(),
         clients,
     }))
 }
