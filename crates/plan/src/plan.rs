@@ -77,6 +77,9 @@ pub struct RouteRule {
     pub origin: Origin,
     /// The settings that apply to requests and responses.
     pub policy: Arc<RoutePolicy>,
+    /// Whether the access log leaves its requests out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unlogged: bool,
     /// Changes to request headers, made before forwarding.
     pub request_headers: HeaderChanges,
     /// Changes to response headers, made to responses of the backend and to local replies of this route.

@@ -1,13 +1,16 @@
-//! The access log: one JSON object per request and line, written by a thread of its own.
+//! The access log: one line per request, a JSON object or a text of a format, written by a thread of its own.
 //!
 //! Workers write lines into a buffer each. The writer empties them a hundred times a second at most. Lines that find
 //! their buffer full, or cannot be written, are dropped and counted: a slow or full disk or pipe never holds a request
 //! up, nor the end of the process.
 
+mod format;
 mod line;
 
+pub use format::TextFormat;
+pub(crate) use format::{Ended, Kept};
 pub use line::KEYS;
-pub(crate) use line::{Rfc3339, protocol};
+pub(crate) use line::protocol;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -18,7 +21,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::exchange::Exchange;
-use crate::options::{AccessLogOptions, AccessLogTarget};
+use crate::options::{AccessLogForm, AccessLogOptions, AccessLogTarget};
 use line::Chosen;
 
 /// Bytes that wait in the buffer of a worker at most.
@@ -35,10 +38,16 @@ const LAST: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     buffers: Option<Arc<Buffers>>,
-    /// What a line has.
-    chosen: Chosen,
+    form: Form,
     /// How many of a million requests that went well are logged.
     per_million: u32,
+}
+
+/// What a line has.
+#[derive(Debug)]
+enum Form {
+    Json(Chosen),
+    Text(TextFormat),
 }
 
 #[derive(Debug)]
@@ -69,14 +78,14 @@ impl AccessLog {
     pub(crate) fn open(options: &AccessLogOptions, workers: usize) -> std::io::Result<Self> {
         let AccessLogOptions {
             target,
-            keys,
+            form,
             per_million,
         } = options;
         let sink: Box<dyn Write + Send> = match target {
             AccessLogTarget::Off => {
                 return Ok(Self {
                     buffers: None,
-                    chosen: Chosen::ALL,
+                    form: Form::Json(Chosen::ALL),
                     per_million: *per_million,
                 });
             }
@@ -85,9 +94,13 @@ impl AccessLog {
                 Box::new(OpenOptions::new().create(true).append(true).open(path)?)
             }
         };
-        let chosen = keys.as_deref().map_or(Chosen::ALL, Chosen::of);
         let mut log = Self::writing_to(sink, workers)?;
-        log.chosen = chosen;
+        log.form = match form {
+            AccessLogForm::Json(keys) => {
+                Form::Json(keys.as_deref().map_or(Chosen::ALL, Chosen::of))
+            }
+            AccessLogForm::Text(format) => Form::Text(format.clone()),
+        };
         log.per_million = *per_million;
         Ok(log)
     }
@@ -112,7 +125,7 @@ impl AccessLog {
             })?;
         Ok(Self {
             buffers: Some(buffers),
-            chosen: Chosen::ALL,
+            form: Form::Json(Chosen::ALL),
             per_million: ALL,
         })
     }
@@ -120,6 +133,14 @@ impl AccessLog {
     /// Whether anything is logged, so that nothing need be remembered for it otherwise.
     pub(crate) const fn is_on(&self) -> bool {
         self.buffers.is_some()
+    }
+
+    /// The format of its lines, where headers may have to be kept for it.
+    pub(crate) const fn format(&self) -> Option<&TextFormat> {
+        match &self.form {
+            Form::Json(_) => None,
+            Form::Text(format) => Some(format),
+        }
     }
 
     /// Logs a request that has ended, from a worker.
@@ -131,15 +152,20 @@ impl AccessLog {
         duration: Duration,
     ) {
         if let Some(buffers) = self.buffers.as_ref().filter(|_| self.takes(exchange)) {
-            buffers.append(worker, |line| {
-                line::write(line, self.chosen, exchange, received, duration);
+            buffers.append(worker, |line| match &self.form {
+                Form::Json(chosen) => line::write(line, *chosen, exchange, received, duration),
+                Form::Text(format) => format.write(line, exchange, received, duration),
             });
         }
     }
 
-    /// Whether a request is logged: all that did not go well, and a share of the others. Which, follows from the
+    /// Whether a request is logged: where its route does not forbid it, all that did not go well, and a share of the others. Which, follows from the
     /// request's id, so that other gateways on the way that go by the same share log the same requests.
     fn takes(&self, exchange: &Exchange) -> bool {
+        let entry = exchange.entry.as_ref();
+        if entry.is_some_and(|entry| entry.route.rule.unlogged) {
+            return false;
+        }
         let well = exchange.flags.is_empty()
             && exchange.status.is_some_and(|status| status.as_u16() < 500);
         if !well || self.per_million >= ALL {

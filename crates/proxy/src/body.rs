@@ -225,6 +225,9 @@ impl HttpBody for Body {
                 let ended = frame.is_trailers() || this.is_end_stream();
                 if let Some(exchange) = &mut this.exchange {
                     exchange.moved(frame.data_ref().map_or(0, Bytes::len));
+                    if let Some(trailers) = frame.trailers_ref() {
+                        exchange.keep_trailers(trailers);
+                    }
                     exchange.delivered = ended;
                 }
                 if ended {

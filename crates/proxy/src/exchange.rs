@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 use weir_limiter::{Key, Now};
 use weir_plan::Rate;
 use weir_plan::features::rate_limit::RateLimitRuleName;
 
+use crate::access_log::Kept;
 use crate::body::Upload;
 use crate::cluster::ClusterState;
 use crate::connection::Connection;
@@ -40,6 +41,8 @@ pub(crate) struct Exchange {
     /// The same, by the clock of timers.
     pub(crate) started: Instant,
     pub(crate) request: RequestFacts,
+    /// Headers that the access log's format needs.
+    pub(crate) kept: Option<Box<Kept>>,
     listener: Option<Arc<ListenerStats>>,
     pub(crate) entry: Option<Arc<RouteEntry>>,
     pub(crate) cluster: Option<Arc<ClusterState>>,
@@ -112,6 +115,7 @@ impl Exchange {
             start: worker.shared.clock.now(),
             started,
             request: RequestFacts::default(),
+            kept: None,
             listener: None,
             entry: None,
             cluster: None,
@@ -145,6 +149,27 @@ impl Exchange {
     /// Whether requests are logged.
     pub(crate) fn is_logged(&self) -> bool {
         self.shared.access_log.is_on()
+    }
+
+    /// Keeps what the log needs of a request's headers.
+    pub(crate) fn keep_request(&mut self, headers: &HeaderMap) {
+        if let Some(format) = self.shared.access_log.format() {
+            format.keep_request(&mut self.kept, headers);
+        }
+    }
+
+    /// Keeps what the log needs of the response's headers, as the client gets them.
+    pub(crate) fn keep_response(&mut self, headers: &HeaderMap) {
+        if let Some(format) = self.shared.access_log.format() {
+            format.keep_response(&mut self.kept, headers);
+        }
+    }
+
+    /// Keeps what the log needs of the response's trailers.
+    pub(crate) fn keep_trailers(&mut self, trailers: &HeaderMap) {
+        if let Some(format) = self.shared.access_log.format() {
+            format.keep_trailers(&mut self.kept, trailers);
+        }
     }
 
     /// Notes whose listener it is.

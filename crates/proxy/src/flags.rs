@@ -22,6 +22,13 @@ macro_rules! flags {
                     $(Self::$name => $text,)*
                 }
             }
+
+            /// Its long name.
+            pub(crate) const fn long(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
         }
     };
 }
@@ -60,7 +67,7 @@ flags! {
     /// The backend that the route names does not exist.
     NoClusterFound "NC",
     /// The process had no room for it.
-    OverloadManager "OM",
+    OverloadManagerTerminated "OM",
 }
 
 /// The flags of one request, in the order in which things happened.

@@ -35,8 +35,8 @@ mod tunnel;
 mod upstream;
 mod worker;
 
-pub use access_log::KEYS as ACCESS_LOG_KEYS;
-pub use options::{AccessLogOptions, AccessLogTarget, Limits, Options};
+pub use access_log::{KEYS as ACCESS_LOG_KEYS, TextFormat};
+pub use options::{AccessLogForm, AccessLogOptions, AccessLogTarget, Limits, Options};
 pub use router::{Found, Router};
 pub use support::support;
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use weir_limiter::Clock;
 
+use crate::access_log::TextFormat;
+
 /// How the data plane is set up.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -31,8 +33,8 @@ pub struct Options {
 pub struct AccessLogOptions {
     /// Where.
     pub target: AccessLogTarget,
-    /// The keys that a line has, among [`crate::ACCESS_LOG_KEYS`]; none: all of them.
-    pub keys: Option<Vec<String>>,
+    /// What a line has.
+    pub form: AccessLogForm,
     /// How many of a million requests are logged, among those below status 500 without a response flag; all others are.
     pub per_million: u32,
 }
@@ -42,10 +44,19 @@ impl From<AccessLogTarget> for AccessLogOptions {
     fn from(target: AccessLogTarget) -> Self {
         Self {
             target,
-            keys: None,
+            form: AccessLogForm::Json(None),
             per_million: 1_000_000,
         }
     }
+}
+
+/// What a line of the access log has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLogForm {
+    /// A JSON object with these of the keys [`crate::ACCESS_LOG_KEYS`]; none: with all of them.
+    Json(Option<Vec<String>>),
+    /// A text of Envoy's command operators.
+    Text(TextFormat),
 }
 
 /// Where requests are logged.

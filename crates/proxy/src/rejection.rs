@@ -105,7 +105,7 @@ impl Rejection {
             close: true,
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "overload")
                 .body("envoy overloaded")
-                .flag(Flag::OverloadManager)
+                .flag(Flag::OverloadManagerTerminated)
         }
     }
 

@@ -23,7 +23,7 @@ use crate::features::timeout::TimeLimits;
 use crate::features::{fault_injection, http_upgrade};
 use crate::forward::forward;
 use crate::headers;
-use crate::operators::{self, Filling};
+use crate::operators::{self, Filling, Known};
 use crate::path::{Normalised, normalise};
 use crate::rejection::Rejection;
 use crate::rewrite::{self, Requested};
@@ -88,6 +88,8 @@ async fn answer(
         name: _,
         origin: _,
         policy,
+        // Asked for by the log.
+        unlogged: _,
         request_headers,
         // Made when the answer is finished, whatever it is.
         response_headers: _,
@@ -161,6 +163,7 @@ fn finish(
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
+    exchange.keep_response(response.headers());
     exchange.status = (!exchange.is_abandoned()).then_some(status);
     let bodiless = exchange.request.method == Method::HEAD
         || status == StatusCode::NO_CONTENT
@@ -177,6 +180,7 @@ fn note(exchange: &mut Exchange, head: &Parts) {
     if exchange.is_logged() {
         exchange.request.authority = head.headers.get(HOST).cloned();
         exchange.request.user_agent = head.headers.get(USER_AGENT).cloned();
+        exchange.keep_request(&head.headers);
     }
 }
 
@@ -220,6 +224,7 @@ fn accept(worker: &Worker, exchange: &mut Exchange, head: &mut Parts) -> Result<
         exchange.request.authority = head.headers.get(HOST).cloned();
         exchange.request.forwarded_for = head.headers.get(headers::X_FORWARDED_FOR).cloned();
         exchange.request.request_id = head.headers.get(headers::X_REQUEST_ID).cloned();
+        exchange.keep_request(&head.headers);
     }
     Ok(())
 }
@@ -325,9 +330,9 @@ fn respond(with: &DirectResponse, exchange: &Exchange, head: &Parts) -> Rejectio
     let details = "direct_response";
     let filling = Filling {
         exchange,
-        head,
         status: *status,
         details,
+        known: Known::Head(head),
     };
     match StatusCode::from_u16(*status) {
         Ok(status) => Rejection {

@@ -45,6 +45,9 @@ pub struct Explanation {
     pub lost: Vec<Lost>,
     /// Why the rule answers 500, or closes connections.
     pub invalid: Option<String>,
+    /// Whether the access log leaves its requests out, because an annotation of the route says so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unlogged: bool,
     /// How many entries of the listener's route table (matches times host names) the rule has. Each has a bucket of its
     /// own for every local rate limit, and a count of its own for every global one that is not shared.
     pub route_entries: usize,
@@ -83,6 +86,7 @@ pub fn rules(resolution: &Resolution, wanted: impl Fn(&EffectiveRule) -> bool) -
             if let Some(count) = entries.get_mut(&(&route.rule.name, &listener.name)) {
                 count.number += 1;
                 count.forwarded = is_forwarded(&route.rule);
+                count.unlogged = route.rule.unlogged;
             }
         }
     }
@@ -109,6 +113,8 @@ struct Entries {
     number: usize,
     /// Whether it is sent to a backend.
     forwarded: bool,
+    /// Whether the access log leaves its requests out.
+    unlogged: bool,
 }
 
 /// What applies to an entry of a listener's route table, which is what a request takes.
@@ -127,7 +133,12 @@ pub fn entry(
     .pop()
 }
 
-fn explain(rule: &EffectiveRule, Entries { number, forwarded }: Entries) -> Explanation {
+fn explain(rule: &EffectiveRule, entries: Entries) -> Explanation {
+    let Entries {
+        number,
+        forwarded,
+        unlogged,
+    } = entries;
     let in_force = in_force::at(rule);
     // What is answered by the gateway has no defaults: what policies wrote is all there is to say.
     let settings = if forwarded {
@@ -153,6 +164,7 @@ fn explain(rule: &EffectiveRule, Entries { number, forwarded }: Entries) -> Expl
         displaced,
         lost,
         invalid: refusal,
+        unlogged,
         route_entries: number,
     }
 }

@@ -43,6 +43,12 @@ fn too_few(limit: Option<u64>, connections: usize) -> Option<String> {
     })
 }
 
+/// The name of the machine, as the system has it.
+pub(crate) fn hostname() -> String {
+    let names = rustix::system::uname();
+    names.nodename().to_string_lossy().into_owned()
+}
+
 /// Tells the service manager, where there is one, that the process serves.
 pub(crate) fn ready() {
     notify(&[NotifyState::Ready, NotifyState::Status("serving")]);

@@ -1,11 +1,12 @@
 //! One line of the access log: Envoy Gateway's default keys, sorted, and those of our own (`attempts`, `policies`,
 //! `rate_limit_rule`, `upgrade`). What is not known is null.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, Version};
 use serde::{Serialize, Serializer};
+use weir_plan::operator::TimeFormat;
 
 use crate::exchange::{Exchange, RequestFacts};
 
@@ -230,59 +231,17 @@ impl<T: Display> Serialize for Shown<T> {
 }
 
 /// A time, from nanoseconds since the Unix epoch, as `2026-11-23T06:42:43.070Z`.
-pub(crate) struct Rfc3339(pub(crate) u64);
+struct Rfc3339(u64);
 
 impl Display for Rfc3339 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let millis = self.0 / 1_000_000;
-        let secs = millis / 1_000;
-        let (year, month, day) = date(secs / 86_400);
-        write!(f, "{year:04}-{month:02}-{day:02}T")?;
-        let (hour, minute, second) = (secs / 3_600 % 24, secs / 60 % 60, secs % 60);
-        write!(f, "{hour:02}:{minute:02}:{second:02}.{:03}", millis % 1_000)?;
-        f.write_char('Z')
+        TimeFormat::DEFAULT.write(self.0, f)
     }
-}
-
-/// Year, month and day of a day since the Unix epoch, by the calendar's 400-year cycle counted from March.
-const fn date(day: u64) -> (u64, u64, u64) {
-    let day = day + 719_468;
-    let (era, day_of_era) = (day / 146_097, day % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let january_or_february = (month <= 2) as u64;
-    (
-        era * 400 + year_of_era + january_or_february,
-        month,
-        day_of_month,
-    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_written_in_utc_with_milliseconds() {
-        let cases = [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
-            (1_795_416_163_070, "2026-11-23T06:42:43.070Z"),
-            (4_102_444_799_999, "2099-12-31T23:59:59.999Z"),
-        ];
-        for (millis, text) in cases {
-            assert_eq!(Rfc3339(millis * 1_000_000).to_string(), text);
-        }
-    }
 
     #[test]
     fn keys_and_values_make_a_json_object() {

@@ -263,6 +263,7 @@ fn listener(name: &str, port: u16, host: &str, hosts: Vec<(&str, Vec<RouteMatch>
         },
         origin: Origin::default(),
         policy: Arc::new(RoutePolicy::DEFAULT),
+        unlogged: false,
         request_headers: HeaderChanges::default(),
         response_headers: HeaderChanges::default(),
         cors: None,

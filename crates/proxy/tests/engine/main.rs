@@ -91,6 +91,7 @@ fn plan(ports: &[u16], circuit_breaker: CircuitBreaker) -> Arc<Plan> {
         name: rule_name.clone(),
         origin: Origin::default(),
         policy: Arc::new(RoutePolicy::DEFAULT),
+        unlogged: false,
         request_headers: HeaderChanges::default(),
         response_headers: HeaderChanges::default(),
         cors: None,

@@ -239,6 +239,7 @@ fn plan(rules: &[Rule], policy: ClusterPolicy) -> Arc<Plan> {
                     }],
                 },
                 policy: Arc::new(policy),
+                unlogged: false,
                 request_headers,
                 response_headers,
                 cors: None,

@@ -4,6 +4,7 @@
 //! another, and only the tables of its listeners are put together anew.
 
 mod action;
+mod annotations;
 mod backend_filters;
 pub(crate) mod backends;
 mod cors;

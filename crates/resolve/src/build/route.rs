@@ -10,7 +10,7 @@ use super::backends::{BackendRef, Referring, Unresolved};
 use super::order::Entry;
 use super::order::L4Entry;
 use super::rules::{self, Invalid, Rule, backend_ref};
-use super::{backend_filters, grpc, l4, mirrors, route_filter};
+use super::{annotations, backend_filters, grpc, l4, mirrors, route_filter};
 use crate::backend_tls::{self, BackendKind};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath};
 use crate::effective::{Applied, EffectiveRule};
@@ -217,6 +217,7 @@ impl Built {
             .map(|it| it.as_ref().map_or(&unread, |spec| spec.as_ref()))
             .collect();
         let mut found = Diagnostics::default();
+        annotations::check(detail, &mut found);
         for (index, (spec, rule)) in specs.iter().zip(&rules).enumerate() {
             self.depend(spec, namespace, resources);
             self.judge(index, spec, rule, detail, &mut found);
@@ -442,6 +443,7 @@ impl Built {
                         name: name.clone(),
                         origin: applied.origin.clone(),
                         policy: lower::for_rule(applied, own.as_ref()),
+                        unlogged: annotations::unlogged(detail),
                         request_headers: rule.filters.request_headers.clone(),
                         response_headers: rule.filters.response_headers.clone(),
                         cors: rule.filters.cors.clone().map(Box::new),

@@ -402,12 +402,14 @@ fn written(text: &str, place: &str) -> Result<String, Invalid> {
     let bad = |why: String| Invalid::value(format!("{place}: {why}"));
     operators::check(text).map_err(bad)?;
     for piece in operator::pieces(text) {
-        if let Piece::Unserved(name) = piece {
-            let why = format!(
-                "operator {name}, written like this, is not supported yet in a directResponse"
-            );
-            return Err(bad(why));
-        }
+        let unserved = match piece {
+            Piece::Unserved(name) => name,
+            Piece::Filled(operator, _) if !operator.is_known_at_answer() => operator.name(),
+            Piece::Text(_) | Piece::Filled(..) => continue,
+        };
+        return Err(bad(format!(
+            "operator {unserved}, written like this, is not supported yet in a directResponse"
+        )));
     }
     Ok(text.to_owned())
 }

@@ -22,6 +22,7 @@ impl fmt::Display for Explanation {
             displaced,
             lost,
             invalid,
+            unlogged,
             route_entries,
         } = self;
         writeln!(f, "{rule} on listener {listener}")?;
@@ -31,6 +32,9 @@ impl fmt::Display for Explanation {
         if let Some(invalid) = invalid {
             let what = refusal(Some(rule.kind));
             writeln!(f, "  {what}: {}", invalid.replace('\n', "\n    "))?;
+        }
+        if *unlogged {
+            writeln!(f, "  not in the access log: an annotation says so")?;
         }
         // Where nobody set anything, a sentence says enough of the defaults.
         if settings.iter().all(|it| it.from == Source::Default) {
@@ -212,6 +216,7 @@ mod tests {
                 reason: "older policy won".to_owned(),
             }],
             invalid: None,
+            unlogged: false,
             route_entries: 1,
         };
         assert_eq!(

@@ -14,7 +14,7 @@ use crate::resources::{Objects, Resources};
 pub const IGNORE: &str = "weir.dev/ignore-findings";
 
 /// The ids of all warnings about objects that are read, sorted.
-pub const WARNINGS: [&str; 29] = [
+pub const WARNINGS: [&str; 30] = [
     "certificate-expired",
     "certificate-expires-soon",
     "certificate-for-other-names",
@@ -22,6 +22,7 @@ pub const WARNINGS: [&str; 29] = [
     "deprecated-field",
     "gateway-class-not-found",
     "insecure-client-validation",
+    "invalid-annotation",
     "invalid-target",
     "kind-not-served",
     "limit-unreachable",

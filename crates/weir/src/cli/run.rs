@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use weir_proxy::AccessLogTarget;
+use weir_proxy::{AccessLogTarget, TextFormat};
 
 use super::values::{access_log, duration};
 use super::{Admin, PortMapping, ResourceArgs};
@@ -64,12 +64,16 @@ pub(crate) struct RunArgs {
     /// those of the one before: for restarts without a refused connection.
     #[arg(long, value_name = "PATH")]
     pub(crate) handover: Option<PathBuf>,
-    /// Where requests are logged, as JSON lines: off, stdout, or a file.
+    /// Where requests are logged, a line each: off, stdout, or a file.
     #[arg(long, value_name = "TARGET", default_value = "stdout", value_parser = access_log)]
     pub(crate) access_log: AccessLogTarget,
-    /// The keys that a line of it has, with commas. Default: all of them.
+    /// The keys that a line of it has as JSON, with commas. Default: all of them.
     #[arg(long, value_name = "KEYS", value_delimiter = ',', value_parser = super::values::access_log_key)]
     pub(crate) access_log_fields: Vec<String>,
+    /// What a line of it has as text, by Envoy's command operators, such as '%START_TIME% "%REQ(:METHOD)% %REQ(:PATH)%"
+    /// %RESPONSE_CODE%'. Default: lines are JSON.
+    #[arg(long, value_name = "TEXT", value_parser = super::values::access_log_format, conflicts_with = "access_log_fields")]
+    pub(crate) access_log_format: Option<TextFormat>,
     /// The share of the requests that are logged, in percent, such as 1 or 0.5. Requests with a response flag or a status from
     /// 500 on are all logged.
     #[arg(long, value_name = "PERCENT", default_value = "100", value_parser = super::values::per_million)]

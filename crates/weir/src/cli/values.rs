@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
-use weir_proxy::AccessLogTarget;
+use weir_proxy::{AccessLogTarget, TextFormat};
+
+use crate::system::hostname;
 
 /// Where the admin API listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,11 @@ pub(crate) fn access_log_key(text: &str) -> Result<String, String> {
             weir_proxy::ACCESS_LOG_KEYS.join(", ")
         ),
     })
+}
+
+/// A format of the access log's lines.
+pub(crate) fn access_log_format(text: &str) -> Result<TextFormat, String> {
+    TextFormat::new(text, &hostname())
 }
 
 /// A share in percent, as parts of a million.

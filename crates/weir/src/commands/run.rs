@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use weir_limiter::Clock;
-use weir_proxy::{AccessLogOptions, Limits, Options};
+use weir_proxy::{AccessLogForm, AccessLogOptions, Limits, Options};
 
 use crate::admin::Token;
 use crate::cli::{self, Cli, ExposureArgs, PortMapping, ResourceArgs, RunArgs};
@@ -35,6 +35,7 @@ pub(crate) fn run(args: RunArgs, log: LogControl) -> Result<ExitCode> {
         handover,
         access_log,
         access_log_fields,
+        access_log_format,
         access_log_sample,
     } = args;
     let ResourceArgs { paths, reading } = resources;
@@ -53,7 +54,12 @@ pub(crate) fn run(args: RunArgs, log: LogControl) -> Result<ExitCode> {
         },
         access_log: AccessLogOptions {
             target: access_log,
-            keys: (!access_log_fields.is_empty()).then_some(access_log_fields),
+            form: match access_log_format {
+                Some(format) => AccessLogForm::Text(format),
+                None => AccessLogForm::Json(
+                    (!access_log_fields.is_empty()).then_some(access_log_fields),
+                ),
+            },
             per_million: access_log_sample,
         },
         clock: Clock::system(),

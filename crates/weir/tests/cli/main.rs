@@ -1,5 +1,6 @@
 //! Runs the real binary, as users do: commands and their output, a gateway's life, the admin API, the quickstart.
 
+mod access_log;
 mod admin;
 mod check;
 mod diff;

@@ -459,31 +459,3 @@ fn above_the_ceiling_of_connections_further_ones_are_closed() {
     });
     assert_eq!(answer.status, 200);
 }
-
-#[test]
-fn the_access_log_has_chosen_keys_of_a_share_of_the_requests() {
-    let site = Site::new();
-    let log = site.path().join(".access.log");
-    let log = log.to_str().expect("it is text");
-    let weir = site.run_with(&[
-        "--access-log",
-        log,
-        "--access-log-fields",
-        "method,response_code,x-envoy-origin-path",
-        "--access-log-sample",
-        "0",
-    ]);
-    let address = weir.listening(8080);
-    for path in ["/a", "/b?status=503", "/c"] {
-        http::get(address, path);
-    }
-    // What did not go well is logged whatever the share.
-    let lines = eventually("the line is written", || {
-        fs::read_to_string(log).ok().filter(|it| it.ends_with('\n'))
-    });
-    let line =
-        "{\"method\":\"GET\",\"response_code\":503,\"x-envoy-origin-path\":\"/b?status=503\"}\n";
-    assert_eq!(lines, line);
-    let wrong = output(&["run", ".", "--access-log-fields", "respons_code"]);
-    assert_eq!(wrong.status.code(), Some(2));
-}

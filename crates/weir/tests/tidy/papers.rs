@@ -332,6 +332,7 @@ fn what_operators_see_is_documented() {
         "fn write(",
         "\n}\n",
     );
+    let operators = quoted(text("crates/plan/src/operator.rs"), "\nplain! {", "\n}\n");
     let flags = quoted(text("crates/proxy/src/flags.rs"), "\nflags! {", "\n}\n");
     let metrics = quoted(text("crates/weir/src/metrics.rs"), "fn new()", "\n    }\n");
     let metrics = metrics
@@ -342,6 +343,7 @@ fn what_operators_see_is_documented() {
     for name in keys
         .into_iter()
         .chain(flags)
+        .chain(operators)
         .map(str::to_owned)
         .chain(metrics)
     {

@@ -13,7 +13,10 @@ use tempfile::TempDir;
 use weir_limiter::Clock;
 use weir_plan::{Endpoint, EndpointAddress, EndpointMap, EndpointsName, NamespacedName};
 use weir_provider::Source;
-use weir_proxy::{AccessLogTarget, Limits, ListenError, Options, Proxy};
+use weir_proxy::{
+    AccessLogForm, AccessLogOptions, AccessLogTarget, Limits, ListenError, Options, Proxy,
+    TextFormat,
+};
 use weir_resolve::{Context, Memo, Severity};
 
 use crate::backend::Backend;
@@ -82,6 +85,7 @@ pub(crate) struct Setup {
     ports: BTreeMap<u16, u16>,
     moved: EndpointMap,
     log: Option<TempDir>,
+    log_form: AccessLogForm,
 }
 
 impl Setup {
@@ -89,6 +93,13 @@ impl Setup {
     pub(crate) fn log(mut self) -> Self {
         self.log = Some(tempfile::tempdir().expect("there is room for a folder"));
         self
+    }
+
+    /// The same with lines of this format, see [`Gateway::log_lines`].
+    pub(crate) fn log_as(mut self, format: &str) -> Self {
+        let format = TextFormat::new(format, "host").expect("the format is one");
+        self.log_form = AccessLogForm::Text(format);
+        self.log()
     }
 
     /// So many workers.
@@ -132,18 +143,20 @@ impl Setup {
             ports,
             moved,
             log,
+            log_form,
         } = self;
         let proxy = Proxy::start(Options {
             workers,
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port_map: ports,
             limits,
-            access_log: log
-                .as_ref()
-                .map_or(AccessLogTarget::Off, |folder| {
+            access_log: AccessLogOptions {
+                target: log.as_ref().map_or(AccessLogTarget::Off, |folder| {
                     AccessLogTarget::File(log_file(folder))
-                })
-                .into(),
+                }),
+                form: log_form,
+                per_million: 1_000_000,
+            },
             clock: clock.clone(),
             seed: Some(7),
         })
@@ -184,6 +197,7 @@ impl Gateway {
             ports: [80, 81, 443, 8080, 8081, 8443].map(|port| (port, 0)).into(),
             moved: EndpointMap::new(),
             log: None,
+            log_form: AccessLogForm::Json(None),
         }
     }
 
@@ -247,15 +261,20 @@ impl Gateway {
 
     /// The lines of the access log, once there are so many.
     pub(crate) fn logged(&self, count: usize) -> Vec<serde_json::Value> {
+        self.log_lines(count)
+            .iter()
+            .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+            .collect()
+    }
+
+    /// The same as they are written.
+    pub(crate) fn log_lines(&self, count: usize) -> Vec<String> {
         let file = log_file(self.log.as_ref().expect("the log was switched on"));
         let read = || std::fs::read_to_string(&file).unwrap_or_default();
         wait_until(&format!("{count} lines of the log"), || {
             read().lines().count() >= count
         });
-        read()
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("a line is JSON"))
-            .collect()
+        read().lines().map(str::to_owned).collect()
     }
 
     /// The sum of a metric's samples whose name and labels contain all of these texts; 0 where there is none yet.

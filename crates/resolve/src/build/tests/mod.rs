@@ -1,5 +1,6 @@
 //! What routes are built to, as tables of what goes in and what comes out.
 
+mod annotations;
 mod backend_tls;
 mod backends;
 mod credential;

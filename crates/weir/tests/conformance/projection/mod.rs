@@ -97,6 +97,7 @@ fn of_rule(rule: &RouteRule, plan: &Plan, endpoints: &EndpointMap) -> Value {
         name,
         origin,
         policy,
+        unlogged: _,
         request_headers: _,
         response_headers: _,
         cors: _,
