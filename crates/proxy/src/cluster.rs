@@ -16,6 +16,7 @@ use weir_plan::{
 
 use crate::features::circuit_breaker::{CircuitBreaker, Permit};
 use crate::features::load_balancer::Members;
+use crate::metrics::{Counted, Series};
 use crate::upstream::pool::Pool;
 use crate::upstream::resolve::Resolver;
 use crate::upstream::tls::{Connector, Connectors};
@@ -332,6 +333,11 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// So many more.
+    pub(crate) fn add(&self, number: u64) {
+        self.0.fetch_add(number, Ordering::Relaxed);
+    }
+
     /// How many so far.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -366,4 +372,49 @@ pub(crate) struct ClusterStats {
     pub(crate) rq_retry: Counter,
     /// Retries refused by the circuit breaker.
     pub(crate) rq_retry_overflow: Counter,
+    pub(crate) series: Series<Self>,
+}
+
+impl Counted for ClusterStats {
+    fn counters(&self) -> Vec<&Counter> {
+        let Self {
+            cx_total,
+            cx_overflow,
+            cx_connect_fail,
+            cx_connect_timeout,
+            cx_idle_timeout,
+            cx_max_requests,
+            cx_max_duration_reached,
+            rq_total,
+            rq_pending_overflow,
+            rq_active_overflow,
+            rq_retry,
+            rq_retry_overflow,
+            series: _,
+        } = self;
+        vec![
+            cx_total,
+            cx_overflow,
+            cx_connect_fail,
+            cx_connect_timeout,
+            cx_idle_timeout,
+            cx_max_requests,
+            cx_max_duration_reached,
+            rq_total,
+            rq_pending_overflow,
+            rq_active_overflow,
+            rq_retry,
+            rq_retry_overflow,
+        ]
+    }
+
+    fn series(&self) -> &Series<Self> {
+        &self.series
+    }
+}
+
+impl Drop for ClusterStats {
+    fn drop(&mut self) {
+        Series::leave(self);
+    }
 }

@@ -1,10 +1,11 @@
 //! Counts of what happened, and their text form for Prometheus.
 //!
 //! The counts lie in the state of listeners, rules, limits and clusters, where requests add to them without looking
-//! anything up. Labels are bounded by the plan in force: what a plan no longer has is forgotten.
+//! anything up. Labels are bounded by the plan in force, what a plan no longer has is forgotten; and by [`series`].
 
 mod docs;
 mod render;
+mod series;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -16,10 +17,12 @@ use parking_lot::Mutex;
 use weir_plan::features::rate_limit::RateLimitRuleName;
 use weir_plan::{ListenerName, RuleName};
 
-use crate::cluster::Counter;
+use crate::cluster::{ClusterStats, Counter};
 use crate::flags::{Flag, Flags};
 pub use docs::{DOCS, MetricDoc};
 pub(crate) use render::render;
+pub use series::MOST as MOST_SERIES;
+pub(crate) use series::{Counted, Divided, OTHER, Others, Series};
 
 /// The counts of a process, those of clusters and connections apart.
 #[derive(Debug, Default)]
@@ -27,6 +30,9 @@ pub(crate) struct Metrics {
     listeners: Mutex<BTreeMap<ListenerName, Weak<ListenerStats>>>,
     /// Requests that no listener answers for.
     pub(crate) unmatched: Arc<ListenerStats>,
+    other_rules: Others<RuleStats>,
+    other_limits: Others<LimitStats>,
+    other_clusters: Others<ClusterStats>,
 }
 
 /// What one listener counts.
@@ -51,6 +57,7 @@ pub(crate) struct RuleStats {
     classes: Classes,
     /// Attempts after the first.
     pub(crate) retries: Counter,
+    series: Series<Self>,
 }
 
 /// The local or global limits of a policy.
@@ -72,6 +79,7 @@ pub(crate) struct LimitStats {
     pub(crate) limited: Counter,
     /// Requests that would have been refused, but for shadow mode.
     pub(crate) shadowed: Counter,
+    series: Series<Self>,
 }
 
 /// Requests by class of status: none (the client went away), 1xx, ... 5xx.
@@ -146,6 +154,49 @@ impl Metrics {
                 .lock()
                 .retain(|_, it| held(it.strong_count()));
         }
+    }
+}
+
+impl Counted for RuleStats {
+    fn counters(&self) -> Vec<&Counter> {
+        let Self {
+            classes: Classes(classes),
+            retries,
+            series: _,
+        } = self;
+        classes.iter().chain([retries]).collect()
+    }
+
+    fn series(&self) -> &Series<Self> {
+        &self.series
+    }
+}
+
+impl Drop for RuleStats {
+    fn drop(&mut self) {
+        Series::leave(self);
+    }
+}
+
+impl Counted for LimitStats {
+    fn counters(&self) -> Vec<&Counter> {
+        let Self {
+            ok,
+            limited,
+            shadowed,
+            series: _,
+        } = self;
+        vec![ok, limited, shadowed]
+    }
+
+    fn series(&self) -> &Series<Self> {
+        &self.series
+    }
+}
+
+impl Drop for LimitStats {
+    fn drop(&mut self) {
+        Series::leave(self);
     }
 }
 

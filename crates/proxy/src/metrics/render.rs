@@ -5,10 +5,13 @@ use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use weir_plan::{ClusterName, ListenerName};
+use weir_plan::{ClusterName, ListenerName, RuleName};
 
 use super::docs::DOCS;
-use super::{BOUNDS, Classes, Durations, LimitStats, ListenerStats, Metrics, Scope};
+use super::{
+    BOUNDS, Classes, Counted, Divided, Durations, LimitName, LimitStats, ListenerStats, Metrics,
+    OTHER, RuleStats, Scope,
+};
 use crate::cluster::{ClusterState, ClusterStats};
 use crate::flags::Flag;
 use crate::mirror::Mirrored;
@@ -18,16 +21,17 @@ use crate::worker::Shared;
 pub(crate) fn render(shared: &Shared) -> String {
     let mut text = Text::default();
     let listeners = Listeners::of(&shared.metrics);
-    listeners.requests(&mut text);
+    let rules = listeners.rules(&shared.metrics);
+    listeners.requests(&rules, &mut text);
     listeners.traffic(&mut text);
-    listeners.retries(&mut text);
-    listeners.limits(&mut text);
+    retries(&rules, &mut text);
+    listeners.limits(&shared.metrics, &mut text);
     let stats = shared.global.store.stats();
     text.family("weir_rate_limit_store_counters");
     text.value(&[], stats.counters);
     text.family("weir_rate_limit_store_evictions_total");
     text.value(&[], stats.evicted);
-    clusters(&shared.clusters.clusters(), &mut text);
+    clusters(&shared.clusters.clusters(), &shared.metrics, &mut text);
     downstream(shared, &mut text);
     text.family("weir_mirrored_requests_total");
     let Mirrored {
@@ -69,15 +73,16 @@ impl Listeners {
         )
     }
 
-    fn requests(&self, text: &mut Text) {
+    fn requests(&self, rules: &Rules<'_>, text: &mut Text) {
         text.family("weir_requests_total");
         for (listener, stats) in &self.0 {
             classes(listener, "", &stats.unrouted, text);
-            for (rule, stats) in stats.rules.lock().iter() {
-                if let Some(stats) = stats.upgrade() {
-                    classes(listener, &rule.to_string(), &stats.classes, text);
-                }
-            }
+        }
+        for ((listener, rule), stats) in &rules.own {
+            classes(listener, &rule.to_string(), &stats.classes, text);
+        }
+        if let Some(other) = &rules.other {
+            classes(OTHER, OTHER, &other.classes, text);
         }
     }
 
@@ -106,40 +111,73 @@ impl Listeners {
         }
     }
 
-    fn retries(&self, text: &mut Text) {
-        text.family("weir_retry_attempts_total");
+    /// The rules of all listeners.
+    fn rules(&self, metrics: &Metrics) -> Rules<'_> {
+        let mut rules = Vec::new();
         for (listener, stats) in &self.0 {
-            for (rule, stats) in stats.rules.lock().iter() {
-                if let Some(stats) = stats.upgrade() {
-                    text.value_if_any(&[listener, &rule.to_string()], stats.retries.get());
-                }
-            }
+            let known = stats.rules.lock();
+            let held = |(rule, stats): (&RuleName, &Weak<RuleStats>)| {
+                Some(((listener.as_str(), rule.clone()), stats.upgrade()?))
+            };
+            rules.extend(known.iter().filter_map(held));
         }
+        let others = &metrics.other_rules;
+        others.divide("rules", rules, |it| &**it, |it| any(&**it))
     }
 
-    fn limits(&self, text: &mut Text) {
-        text.family("weir_rate_limit_requests_total");
+    fn limits(&self, metrics: &Metrics, text: &mut Text) {
+        let mut limits = Vec::new();
         for (listener, stats) in &self.0 {
-            for ((scope, name), stats) in stats.limits.lock().iter() {
-                let Some(stats) = stats.upgrade() else {
-                    continue;
-                };
-                let LimitStats {
-                    ok,
-                    limited,
-                    shadowed,
-                } = &*stats;
-                let scope = match scope {
-                    Scope::Local => "local",
-                    Scope::Global => "global",
-                };
-                let name = name.to_string();
-                for (result, counter) in [("ok", ok), ("limited", limited), ("shadowed", shadowed)]
-                {
-                    text.value(&[listener, scope, &name, result], counter.get());
-                }
-            }
+            let known = stats.limits.lock();
+            let held = |(limit, stats): (&LimitName, &Weak<LimitStats>)| {
+                Some(((listener.as_str(), limit.clone()), stats.upgrade()?))
+            };
+            limits.extend(known.iter().filter_map(held));
         }
+        let others = &metrics.other_limits;
+        let limits = others.divide("limits", limits, |it| &**it, |it| any(&**it));
+        text.family("weir_rate_limit_requests_total");
+        for ((listener, (scope, name)), stats) in &limits.own {
+            let scope = match scope {
+                Scope::Local => "local",
+                Scope::Global => "global",
+            };
+            limit(&[listener, scope, &name.to_string()], stats, text);
+        }
+        if let Some(other) = &limits.other {
+            limit(&[OTHER, OTHER, OTHER], other, text);
+        }
+    }
+}
+
+/// Rules of routes, under a listener each.
+type Rules<'a> = Divided<(&'a str, RuleName), Arc<RuleStats>, RuleStats>;
+
+/// Whether there is anything to show of it.
+fn any(counted: &impl Counted) -> bool {
+    counted.counters().iter().any(|counter| counter.get() > 0)
+}
+
+fn retries(rules: &Rules<'_>, text: &mut Text) {
+    text.family("weir_retry_attempts_total");
+    for ((listener, rule), stats) in &rules.own {
+        text.value_if_any(&[listener, &rule.to_string()], stats.retries.get());
+    }
+    if let Some(other) = &rules.other {
+        text.value_if_any(&[OTHER, OTHER], other.retries.get());
+    }
+}
+
+fn limit(labels: &[&str; 3], stats: &LimitStats, text: &mut Text) {
+    let LimitStats {
+        ok,
+        limited,
+        shadowed,
+        series: _,
+    } = stats;
+    let [listener, scope, name] = labels;
+    for (result, counter) in [("ok", ok), ("limited", limited), ("shadowed", shadowed)] {
+        text.value(&[listener, scope, name, result], counter.get());
     }
 }
 
@@ -150,7 +188,11 @@ fn classes(listener: &str, rule: &str, classes: &Classes, text: &mut Text) {
     }
 }
 
-fn clusters(clusters: &BTreeMap<ClusterName, Arc<ClusterState>>, text: &mut Text) {
+fn clusters(
+    clusters: &BTreeMap<ClusterName, Arc<ClusterState>>,
+    metrics: &Metrics,
+    text: &mut Text,
+) {
     type Gauge = fn(&ClusterState) -> u32;
     let gauges: [(_, Gauge); 4] = [
         ("weir_circuit_breaker_connections", |it| {
@@ -166,10 +208,20 @@ fn clusters(clusters: &BTreeMap<ClusterName, Arc<ClusterState>>, text: &mut Text
             it.breaker.retries.get()
         }),
     ];
+    let Divided { own, other, others } = metrics.other_clusters.divide(
+        "clusters",
+        clusters,
+        |it| &it.stats,
+        |it| any(&it.stats) || gauges.iter().any(|(_, gauge)| gauge(it) > 0),
+    );
     for (name, gauge) in gauges {
         text.family(name);
-        for (cluster, state) in clusters {
+        for (cluster, state) in &own {
             text.value(&[cluster.as_str()], gauge(state));
+        }
+        if other.is_some() {
+            let all = others.iter().map(|it| u64::from(gauge(it)));
+            text.value(&[OTHER], all.sum::<u64>());
         }
     }
     type Counts = fn(&ClusterStats) -> Vec<(&'static [&'static str], u64)>;
@@ -203,9 +255,10 @@ fn clusters(clusters: &BTreeMap<ClusterName, Arc<ClusterState>>, text: &mut Text
     ];
     for (name, counts) in counts {
         text.family(name);
-        for (cluster, state) in clusters {
-            for (labels, count) in counts(&state.stats) {
-                let labels = [&[cluster.as_str()], labels].concat();
+        let own = own.iter().map(|(name, it)| (name.as_str(), &it.stats));
+        for (cluster, stats) in own.chain(other.as_ref().map(|it| (OTHER, it))) {
+            for (labels, count) in counts(stats) {
+                let labels = [&[cluster], labels].concat();
                 text.value_if_any(&labels, count);
             }
         }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use weir_plan::RoutePolicy;
-use weir_proxy::metrics::DOCS;
+use weir_plan::{DirectResponse, RouteAction, RoutePolicy};
+use weir_proxy::metrics::{DOCS, MOST_SERIES};
 
 use crate::backend::Backend;
-use crate::{Gateway, rule};
+use crate::{Gateway, Rule, rule};
 
 #[test]
 fn a_response_with_trailers_is_whole() {
@@ -106,6 +106,58 @@ fn requests_are_counted() {
     // What the plan no longer has is forgotten.
     gateway.apply(&[], crate::CLUSTER, &[]);
     assert!(!gateway.proxy.metrics().contains(rule));
+}
+
+#[test]
+fn ten_thousand_routes_do_not_flood_the_metrics() {
+    const ROUTES: usize = 10_000;
+    let of_rule = |at: usize| Rule {
+        action: RouteAction::Respond(DirectResponse {
+            status: 204,
+            reason: "".into(),
+            content: None,
+        }),
+        ..rule(format!("/{at}").leak(), RoutePolicy::DEFAULT)
+    };
+    let rules: Vec<_> = (0..ROUTES).map(of_rule).collect();
+    let gateway = Gateway::start(&rules, &[]);
+    let of_rules = |metrics: &str| {
+        let mine = |line: &&str| line.starts_with("weir_requests_total{") && line.contains("2xx");
+        let counts = metrics.lines().filter(mine);
+        let counts = counts.map(|line| line.rsplit(' ').next().and_then(|it| it.parse().ok()));
+        counts
+            .collect::<Option<Vec<u64>>>()
+            .expect("they are numbers")
+    };
+    // A route that nobody asks for has no series.
+    let metrics = gateway.proxy.metrics();
+    assert_eq!(of_rules(&metrics), [0_u64; 0]);
+    assert!(metrics.len() < 20_000, "{} bytes", metrics.len());
+    let mut client = gateway.connect();
+    let beyond = 50;
+    for round in 1..=2 {
+        for at in 0..MOST_SERIES + beyond {
+            client.get(&format!("/{at}"), "");
+        }
+        gateway.log(round * (MOST_SERIES + beyond));
+        let metrics = gateway.proxy.metrics();
+        let counts = of_rules(&metrics);
+        assert_eq!(counts.len(), MOST_SERIES + 1);
+        let total = round * (MOST_SERIES + beyond);
+        assert_eq!(counts.iter().sum::<u64>(), total as u64, "none is lost");
+        let other = "weir_requests_total{listener=\"other\",rule=\"other\",code_class=\"2xx\"}";
+        let expected = format!("{other} {}", round * beyond);
+        assert!(metrics.lines().any(|line| line == expected), "{expected}");
+        assert!(metrics.len() < 500_000, "{} bytes", metrics.len());
+    }
+    // Where there is room again, the next ones have it; what the others counted stays.
+    gateway.apply(&rules[..MOST_SERIES / 2], crate::CLUSTER, &[]);
+    let counts = of_rules(&gateway.proxy.metrics());
+    assert_eq!(counts.len(), MOST_SERIES / 2 + 1);
+    assert!(
+        counts.contains(&(2 * beyond as u64)),
+        "the others' count fell"
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod handover;
 mod hostile;
 mod http;
 mod manners;
+mod metrics;
 mod orders;
 mod policy_test;
 mod process;
