@@ -5,6 +5,7 @@
 
 mod packages;
 mod papers;
+mod runbook;
 mod sources;
 
 use std::path::{Path, PathBuf};
