@@ -4,6 +4,7 @@
 //! hyper's server is seen only here. It answers heads that it cannot read by itself (400, 414, 431, no body); those
 //! are counted and logged when it gives up the connection.
 
+mod extended;
 mod frames;
 mod framing;
 mod handshake;

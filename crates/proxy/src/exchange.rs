@@ -23,6 +23,7 @@ use crate::access_log::Kept;
 use crate::body::Upload;
 use crate::cluster::ClusterState;
 use crate::connection::Connection;
+use crate::features::http_upgrade::Switch;
 use crate::features::timeout::{Alarm, AttemptLimit, Expired, Progress, TimeLimits};
 use crate::flags::{Flag, Flags};
 use crate::metrics::{Ended, ListenerStats};
@@ -69,8 +70,12 @@ pub(crate) struct Exchange {
     pub(crate) upload: Option<Arc<Upload>>,
     /// Whether the request's body was read at its head (there was none) or is unknown yet.
     pub(crate) bodiless: bool,
-    /// The protocol that the connection may switch to, where the client asks for one.
-    pub(crate) upgrade: Option<HeaderValue>,
+    /// Whether the client takes any success for the beginning of a tunnel.
+    pub(crate) is_connect: bool,
+    /// What the connection may switch to, where the client asks for it.
+    pub(crate) upgrade: Option<Switch>,
+    /// Whether it has.
+    pub(crate) switched: bool,
     /// Bytes of the response's body so far, or to the client by a tunnel.
     pub(crate) sent: u64,
     /// Bytes from the client by a tunnel.
@@ -133,7 +138,9 @@ impl Exchange {
             alarm: Alarm::default(),
             upload: None,
             bodiless: false,
+            is_connect: false,
             upgrade: None,
+            switched: false,
             sent: 0,
             tunnelled: 0,
             moved: started,

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -17,7 +17,7 @@ use crate::body::{Body, Upload};
 use crate::cluster::ClusterState;
 use crate::credential;
 use crate::exchange::Exchange;
-use crate::features::http_upgrade;
+use crate::features::http_upgrade::{self, Switch};
 use crate::features::retry::{self, Outcome};
 use crate::features::timeout::Expired;
 use crate::flags::Flag;
@@ -29,6 +29,7 @@ use crate::session;
 use crate::table::{Chosen, RouteEntry};
 use crate::trailers;
 use crate::upstream::{EndpointId, EndpointState, SendError, SendErrorKind};
+use crate::websocket::{self, Keys};
 use crate::worker::Worker;
 
 /// Sends a request to one of a route's targets and returns the answer, its headers as the client is to see them.
@@ -67,11 +68,17 @@ pub(crate) async fn forward(
         rewrite::url(changes, matched, expressions, &mut head)
             .ok_or_else(|| Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "invalid_rewrite"))?;
     }
-    if let Some(protocol) = &exchange.upgrade {
-        if cluster.speaks_http2() {
-            return Err(http_upgrade::failed());
+    let mut keys = Keys::Theirs;
+    match &exchange.upgrade {
+        None | Some(Switch::Connect { terminate: _ }) => {}
+        Some(Switch::Protocol(protocol)) => {
+            http_upgrade::announce(&mut head.headers, protocol.clone());
+            if protocol.as_bytes().eq_ignore_ascii_case(b"websocket") {
+                let from_http2 = exchange.request.version == Version::HTTP_2;
+                let versions = (from_http2, cluster.speaks_http2());
+                keys = websocket::ask(&mut head.headers, versions, &mut worker.rng());
+            }
         }
-        http_upgrade::announce(&mut head.headers, protocol.clone());
     }
     headers::plain_length(&mut head.headers);
     let length = (!exchange.bodiless).then(|| body.size_hint());
@@ -101,8 +108,17 @@ pub(crate) async fn forward(
         _ => None,
     };
     headers::prepare_response(response.headers_mut());
-    if let Some(protocol) = switched {
+    let begins = |it: &Switch| it.begins(response.status());
+    if exchange.upgrade.as_ref().is_some_and(begins) {
+        if !keys.conclude(response.headers_mut()) {
+            let reason = "an answer to another key".to_owned();
+            return Err(no_response(SendErrorKind::Protocol(reason), false));
+        }
+        exchange.switched = true;
         exchange.limits.switch();
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    if let Some(protocol) = switched {
         http_upgrade::announce(response.headers_mut(), protocol);
     }
     if exchange.request.grpc
@@ -153,7 +169,13 @@ async fn attempts(
         exchange.attempts += 1;
         let limit = policy.and_then(|it| it.per_try_timeout);
         let limit = exchange.limits.of_attempt(limit);
-        let sending = cluster.send(worker, &endpoint, request, &limit);
+        let through = exchange.upgrade == Some(Switch::Connect { terminate: true });
+        let sending = async {
+            match through {
+                true => cluster.connect_through(&endpoint, &limit).await,
+                false => cluster.send(worker, &endpoint, request, &limit).await,
+            }
+        };
         let outcome = match exchange.within(Some(&limit), sending).await {
             Ok(Ok(response)) => Outcome::Response(response),
             Ok(Err(error)) => Outcome::Failed(error),
@@ -248,6 +270,7 @@ fn no_response(kind: SendErrorKind, retried: bool) -> Rejection {
             Flag::UpstreamProtocolError,
             None,
         ),
+        SendErrorKind::NotOffered => return http_upgrade::failed(),
         SendErrorKind::RequestBody(_) => return Rejection::malformed("http1.codec_error"),
     };
     let latest = if retried {

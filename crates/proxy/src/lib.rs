@@ -33,6 +33,7 @@ mod tls;
 mod trailers;
 mod tunnel;
 mod upstream;
+mod websocket;
 mod worker;
 
 pub use access_log::{KEYS as ACCESS_LOG_KEYS, TextFormat};

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http::header::{CONNECTION, HOST, USER_AGENT};
+use http::header::{CONNECTION, HOST, UPGRADE, USER_AGENT};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
@@ -157,8 +157,15 @@ fn finish(
         response.headers_mut().append(name, value);
     }
     *response.version_mut() = Version::HTTP_11;
+    if exchange.is_connect && !exchange.switched && response.status().is_success() {
+        // It would tell the client that there is a tunnel.
+        let mut rejection = Rejection::new(StatusCode::BAD_GATEWAY, "upgrade_failed");
+        exchange.rejected(&mut rejection);
+        response = rejection.into_response(false, false);
+    }
     let status = response.status();
-    if exchange.upgrade.is_some() && status != StatusCode::SWITCHING_PROTOCOLS {
+    let in_http1 = exchange.request.version < Version::HTTP_2;
+    if in_http1 && exchange.upgrade.is_some() && !exchange.switched {
         // The client may have gone on in its protocol without waiting.
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
@@ -174,6 +181,9 @@ fn finish(
 /// Notes what a request says of itself.
 fn note(exchange: &mut Exchange, head: &Parts) {
     exchange.request.method = head.method.clone();
+    exchange.is_connect = head.method == Method::CONNECT
+        // What an extended CONNECT has become.
+        || head.version == Version::HTTP_2 && head.headers.contains_key(UPGRADE);
     exchange.request.version = head.version;
     exchange.request.target = head.uri.clone();
     exchange.request.grpc = headers::is_grpc(&head.headers);

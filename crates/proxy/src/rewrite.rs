@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::header::{HOST, HeaderMap};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use regex::bytes::Regex;
 use weir_plan::features::rate_limit::HeaderNameText;
 use weir_plan::{
@@ -93,7 +93,8 @@ pub(crate) fn url(
         }
         None => None,
     };
-    if let Some(path) = path {
+    // A CONNECT has no path.
+    if let Some(path) = path.filter(|_| head.method != Method::CONNECT) {
         let target = with_query(&path, head.uri.query());
         head.uri = Uri::from(PathAndQuery::try_from(target).ok()?);
     }

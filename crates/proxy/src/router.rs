@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use http::header::HOST;
 use http::{HeaderMap, Method};
+use weir_plan::features::http_upgrade::{HttpUpgrade, HttpUpgrades};
 use weir_plan::{Listener, Plan, Route, RouteName, VirtualHost};
 
 use crate::path::{Normalised, normalise};
@@ -62,6 +63,8 @@ struct HostTable<S> {
     host: Arc<VirtualHost>,
     entries: Vec<Arc<Entry<S>>>,
     index: PathIndex,
+    /// The places of the routes that take CONNECT, which names no path. They take nothing else.
+    tunnels: Box<[usize]>,
 }
 
 /// A route, compiled.
@@ -158,10 +161,7 @@ impl<S> Router<S> {
             .ports
             .get(&port)
             .and_then(|listeners| listeners.get(wanted.host));
-        // CONNECT names no path: only a route for tunnels could take it, and there are none.
-        let host = listener
-            .filter(|_| *wanted.method != Method::CONNECT)
-            .and_then(|table| table.hosts.get(wanted.host));
+        let host = listener.and_then(|table| table.hosts.get(wanted.host));
         LookedUp {
             listener,
             entry: host.and_then(|host| host.find(wanted)),
@@ -211,10 +211,15 @@ impl<S> ListenerTable<S> {
                             }),
                         }
                     });
+                    let routes = || host.routes.iter();
+                    let paths = routes().map(|it| (!is_tunnel(it)).then_some(&it.matches.path));
+                    let tunnels = (0..).zip(routes()).filter(|(_, it)| is_tunnel(it));
+                    let tunnels = tunnels.map(|(place, _)| place);
                     Arc::new(HostTable {
                         host: Arc::clone(host),
                         entries: entries.collect(),
-                        index: PathIndex::new(host.routes.iter().map(|it| &it.matches.path)),
+                        index: PathIndex::new(paths),
+                        tunnels: tunnels.collect(),
                     })
                 }
             };
@@ -235,9 +240,23 @@ impl<S> ListenerTable<S> {
     }
 }
 
+/// Whether a route takes CONNECT requests.
+pub(super) fn is_tunnel(route: &Route) -> bool {
+    match &route.rule.policy.http_upgrade {
+        HttpUpgrades::WebSocket => false,
+        HttpUpgrades::Only(list) => list
+            .iter()
+            .any(|it| matches!(it, HttpUpgrade::Connect { .. })),
+    }
+}
+
 impl<S> HostTable<S> {
     /// The first route, in the order of the plan, that a request fulfils.
     fn find(&self, wanted: &Wanted<'_>) -> Option<&Arc<Entry<S>>> {
+        if *wanted.method == Method::CONNECT {
+            let mut tunnels = self.tunnels.iter().map(|&place| &self.entries[place]);
+            return tunnels.find(|it| it.matcher.fits(wanted));
+        }
         let mut best = self.entries.len();
         self.index.candidates(wanted.path, |places| {
             let better = places

@@ -8,7 +8,10 @@ use weir_plan::{Feature, Support};
 /// value of a setting, separated by spaces.
 pub fn support(feature: Feature) -> Support {
     match feature {
-        Feature::CircuitBreaker | Feature::Timeout | Feature::FaultInjection => Support::Full,
+        Feature::CircuitBreaker
+        | Feature::Timeout
+        | Feature::FaultInjection
+        | Feature::HttpUpgrade => Support::Full,
         // The endpoints that the plan names are those of the routing type.
         Feature::RoutingType => Support::Full,
         Feature::RateLimit => Support::Partial(
@@ -16,7 +19,6 @@ pub fn support(feature: Feature) -> Support {
              rateLimit.global.rules.cost.response.metadata rateLimit.local.rules.limit.fromMetadata \
              rateLimit.local.rules.cost rateLimit.local.rules.shared",
         ),
-        Feature::HttpUpgrade => Support::Partial("httpUpgrade.type=CONNECT httpUpgrade.connect"),
         Feature::Retry => Support::Partial("retry.numAttemptsPerPriority"),
         Feature::LoadBalancer => Support::Partial(
             "loadBalancer.type=ConsistentHash loadBalancer.type=BackendUtilization \

@@ -8,12 +8,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::exchange::Exchange;
-use crate::features::circuit_breaker::Permit;
 use crate::features::timeout::Expired;
 use crate::flags::Flag;
 use crate::rejection::DOWNSTREAM_GONE;
@@ -21,18 +18,24 @@ use crate::rejection::DOWNSTREAM_GONE;
 /// Bytes on their way, for each direction. Whoever sends more waits.
 const BUFFER: usize = 8 * 1024;
 
+/// What carries bytes both ways.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
 /// An endpoint's end of a tunnel, and what is held until it ends.
 pub(crate) struct Endpoint {
-    connection: TokioIo<Upgraded>,
-    _counted: (Permit, Permit),
+    connection: Box<dyn Wire>,
+    _held: Box<dyn Send>,
 }
 
 impl Endpoint {
-    /// `counted`: its places among the requests in progress, at the cluster and at the endpoint.
-    pub(crate) fn new(connection: Upgraded, counted: (Permit, Permit)) -> Self {
+    /// `held`: its places among the requests in progress, at the cluster and at the endpoint, and on a connection that
+    /// others share.
+    pub(crate) fn new(connection: Box<dyn Wire>, held: Box<dyn Send>) -> Self {
         Self {
-            connection: TokioIo::new(connection),
-            _counted: counted,
+            connection,
+            _held: held,
         }
     }
 }

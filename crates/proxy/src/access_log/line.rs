@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, Version};
+use http::{HeaderValue, Version};
 use serde::{Serialize, Serializer};
 use weir_plan::operator::TimeFormat;
 
@@ -113,14 +113,8 @@ pub(super) fn write(
         exchange.entry.as_ref().map(|it| &it.route.name),
     );
     object.shown("start_time", Some(Rfc3339(exchange.start.unix_nanos)));
-    let switched = exchange.status == Some(StatusCode::SWITCHING_PROTOCOLS);
-    let upgrade = exchange.upgrade.as_ref().filter(|_| switched);
-    object.text(
-        "upgrade",
-        upgrade
-            .map(|it| String::from_utf8_lossy(it.as_bytes()))
-            .as_deref(),
-    );
+    let upgrade = exchange.upgrade.as_ref().filter(|_| exchange.switched);
+    object.text("upgrade", upgrade.map(|it| it.name()).as_deref());
     object.shown(
         "upstream_cluster",
         exchange.cluster.as_ref().map(|it| &it.name),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Request;
+use http::{Method, Request};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::extended;
 use super::frames::Noted;
 use super::socket::Noticed;
 use super::timed::{Timed, Watcher};
@@ -59,6 +60,7 @@ pub(super) async fn serve(
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(MAX_SEND_BUFFER)
+        .enable_connect_protocol()
         .max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX));
     let service = {
         let (worker, connection, streams) = (
@@ -66,12 +68,26 @@ pub(super) async fn serve(
             Arc::clone(&connection),
             Rc::clone(&streams),
         );
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |mut request: Request<Incoming>| {
             let overdue = Arc::new(Overdue::default());
             streams.next.replace(Some(Arc::clone(&overdue)));
             let (worker, connection) = (Rc::clone(&worker), Arc::clone(&connection));
+            let streams = Rc::clone(&streams);
+            let connects = request.method() == Method::CONNECT;
+            let client = connects.then(|| hyper::upgrade::on(&mut request));
+            extended::into_upgrade(&mut request);
             async move {
-                let response = request::serve(&worker, &connection, request).await;
+                let mut response = request::serve(&worker, &connection, request).await;
+                if let (Some(tunnel), Some(client)) = (response.body_mut().take_tunnel(), client) {
+                    extended::agree(&mut response);
+                    let open = Open::new(&streams);
+                    tokio::task::spawn_local(async move {
+                        let _open = open;
+                        if let Ok(client) = client.await {
+                            tunnel.run(TokioIo::new(client)).await;
+                        }
+                    });
+                }
                 Ok::<_, Infallible>(response.map(|body| Timed::new(body, overdue)))
             }
         })

@@ -1,11 +1,14 @@
 //! Enforces `httpUpgrade`: which protocols a request may switch its connection to, and what is said about it on both
 //! sides. What is sent afterwards is the business of [`crate::tunnel`].
 //!
-//! Upgrades are a matter of HTTP/1.1. An offer of `h2c` is never taken up nor passed on: who makes it goes on in HTTP/1.1.
+//! Upgrades are a matter of HTTP/1.1, and of the extended CONNECT of HTTP/2, which becomes one. An offer of `h2c` is
+//! never taken up nor passed on: who makes it goes on in HTTP/1.1.
+
+use std::borrow::Cow;
 
 use http::header::{CONNECTION, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use weir_plan::features::http_upgrade::{HttpUpgrade, HttpUpgrades};
 
 use crate::rejection::Rejection;
@@ -19,11 +22,47 @@ pub(crate) enum Wanted {
     Protocol(HeaderValue),
     /// To go on in one of several.
     Choice,
+    /// To be connected through.
+    Connect,
+}
+
+/// What a connection goes on as, if the endpoint agrees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Switch {
+    /// In another protocol.
+    Protocol(HeaderValue),
+    /// As bytes for the endpoint, which is asked by the CONNECT itself, or not at all.
+    Connect {
+        /// Whether the endpoint knows nothing of the CONNECT.
+        terminate: bool,
+    },
+}
+
+impl Switch {
+    /// Whether an answer of this status begins it.
+    pub(crate) fn begins(&self, status: StatusCode) -> bool {
+        match self {
+            Self::Protocol(_) => status == StatusCode::SWITCHING_PROTOCOLS,
+            Self::Connect { terminate: _ } => status.is_success(),
+        }
+    }
+
+    /// The protocol's name, for the log.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Protocol(name) => String::from_utf8_lossy(name.as_bytes()),
+            Self::Connect { terminate: _ } => Cow::Borrowed("CONNECT"),
+        }
+    }
 }
 
 /// What a request asks for, before the headers that say so are removed.
 pub(crate) fn wanted(head: &Parts) -> Wanted {
-    if head.version != Version::HTTP_11 || !head.headers.contains_key(UPGRADE) {
+    if head.method == Method::CONNECT {
+        return Wanted::Connect;
+    }
+    // In HTTP/2 there is no such header but the one that an extended CONNECT becomes.
+    if head.version < Version::HTTP_11 || !head.headers.contains_key(UPGRADE) {
         return Wanted::Nothing;
     }
     if !tokens(&head.headers, &CONNECTION).any(|it| it.eq_ignore_ascii_case(b"upgrade")) {
@@ -41,7 +80,7 @@ pub(crate) fn wanted(head: &Parts) -> Wanted {
     }
 }
 
-/// The protocol that a request may switch to, if it asks for one. `bodiless`: nothing follows its head, so that there
+/// What a request may switch to, if it asks for something. `bodiless`: nothing follows its head, so that there
 /// is no doubt where the other protocol begins.
 ///
 /// # Errors
@@ -50,15 +89,32 @@ pub(crate) fn admit(
     allowed: &HttpUpgrades,
     wanted: Wanted,
     bodiless: bool,
-) -> Result<Option<HeaderValue>, Rejection> {
-    match wanted {
-        Wanted::Nothing => Ok(None),
-        Wanted::Protocol(protocol) if is_allowed(allowed, protocol.as_bytes()) => match bodiless {
-            true => Ok(Some(protocol)),
-            false => Err(Rejection::malformed("http1.upgrade_with_body")),
-        },
-        Wanted::Protocol(_) | Wanted::Choice => Err(failed()),
+) -> Result<Option<Switch>, Rejection> {
+    let switch = match wanted {
+        Wanted::Nothing => return Ok(None),
+        Wanted::Protocol(protocol) if is_allowed(allowed, protocol.as_bytes()) => {
+            Switch::Protocol(protocol)
+        }
+        Wanted::Connect => connect(allowed).ok_or_else(failed)?,
+        Wanted::Protocol(_) | Wanted::Choice => return Err(failed()),
+    };
+    match bodiless {
+        true => Ok(Some(switch)),
+        false => Err(Rejection::malformed("http1.upgrade_with_body")),
     }
+}
+
+/// What becomes of a CONNECT; none: it is not allowed. Of several entries the first counts.
+fn connect(allowed: &HttpUpgrades) -> Option<Switch> {
+    let HttpUpgrades::Only(list) = allowed else {
+        return None;
+    };
+    list.iter().find_map(|it| match it {
+        HttpUpgrade::Connect { terminate } => Some(Switch::Connect {
+            terminate: *terminate,
+        }),
+        HttpUpgrade::Protocol(_) => None,
+    })
 }
 
 /// The answer where there can be no other protocol.
@@ -88,7 +144,7 @@ fn is_allowed(allowed: &HttpUpgrades, protocol: &[u8]) -> bool {
         HttpUpgrades::WebSocket => protocol.eq_ignore_ascii_case(b"websocket"),
         HttpUpgrades::Only(list) => list.iter().any(|it| match it {
             HttpUpgrade::Protocol(name) => protocol.eq_ignore_ascii_case(name.as_bytes()),
-            // Of requests with that method, which are not served.
+            // Of requests with that method.
             HttpUpgrade::Connect { terminate: _ } => false,
         }),
     }
@@ -170,7 +226,10 @@ mod tests {
             let wanted = || Wanted::Protocol(HeaderValue::from_static(protocol));
             let admitted = admit(&allowed, wanted(), true);
             match expected {
-                true => assert_eq!(admitted, Ok(Some(HeaderValue::from_static(protocol)))),
+                true => {
+                    let switch = Switch::Protocol(HeaderValue::from_static(protocol));
+                    assert_eq!(admitted, Ok(Some(switch)));
+                }
                 false => assert_eq!(admitted, Err(failed()), "{allowed:?} {protocol}"),
             }
             let with_body = admit(&allowed, wanted(), false).expect_err("it has a body");

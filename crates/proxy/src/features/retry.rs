@@ -90,7 +90,7 @@ const fn failure(kind: &SendErrorKind) -> Option<Failure> {
         SendErrorKind::Terminated | SendErrorKind::Reset | SendErrorKind::Protocol(_) => {
             Some(Failure::Reset)
         }
-        SendErrorKind::Overflow | SendErrorKind::RequestBody(_) => None,
+        SendErrorKind::Overflow | SendErrorKind::NotOffered | SendErrorKind::RequestBody(_) => None,
     }
 }
 

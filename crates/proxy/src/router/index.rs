@@ -20,9 +20,11 @@ pub(super) struct PathIndex {
 }
 
 impl PathIndex {
-    pub(super) fn new<'a>(paths: impl Iterator<Item = &'a PathMatch>) -> Self {
+    /// None: the route at that place is found otherwise.
+    pub(super) fn new<'a>(paths: impl Iterator<Item = Option<&'a PathMatch>>) -> Self {
         let mut index = Self::default();
-        for (place, path) in paths.enumerate() {
+        let paths = paths.enumerate();
+        for (place, path) in paths.filter_map(|(place, path)| Some((place, path?))) {
             let places = match path {
                 PathMatch::Exact(path) => index.exact.entry(Arc::clone(path)).or_default(),
                 PathMatch::Prefix(prefix) => {

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, Method};
 use regex::bytes::Regex;
 use weir_plan::{CookieMatch, HeaderMatch, PathMatch, QueryMatch, Route, RouteMatch, ValueMatch};
 
-use super::Wanted;
+use super::{Wanted, is_tunnel};
 use crate::cookie::cookie;
 use crate::cors;
 use crate::pattern::Patterns;
@@ -38,7 +38,14 @@ pub(super) enum Value {
 impl Matcher {
     pub(super) fn new(route: &Route, patterns: &mut Patterns) -> Self {
         let preflight = route.rule.cors.is_some();
-        Self::compile(&route.matches, preflight, patterns).unwrap_or(Self::Never)
+        let mut matcher = Self::compile(&route.matches, preflight, patterns).unwrap_or(Self::Never);
+        if let Self::All { path, .. } = &mut matcher
+            && is_tunnel(route)
+        {
+            // What it takes names no path.
+            *path = None;
+        }
+        matcher
     }
 
     fn compile(matches: &RouteMatch, preflight: bool, patterns: &mut Patterns) -> Option<Self> {

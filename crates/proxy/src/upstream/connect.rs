@@ -18,6 +18,7 @@ use super::http2;
 use super::pool::Slot;
 use super::{Channel, EndpointState, Overdue, SendErrorKind};
 use crate::cluster::ClusterState;
+use crate::tunnel::Wire;
 
 /// How long a connection may take to be ready again after a response, where another worker drives it.
 const TURNAROUND: Duration = Duration::from_millis(100);
@@ -41,6 +42,30 @@ pub(super) async fn open(
         }
     };
     in_time(cluster, opened).await
+}
+
+/// The same for bytes that are nobody's business.
+pub(super) async fn open_raw(
+    cluster: &Arc<ClusterState>,
+    endpoint: &Arc<EndpointState>,
+    slot: Slot,
+) -> Result<Box<dyn Wire>, SendErrorKind> {
+    let opened = async {
+        Ok(match dial(cluster, endpoint).await? {
+            Dialled::Tcp(it) => raw(it, slot),
+            Dialled::Unix(it) => raw(it, slot),
+            Dialled::TlsOverTcp(it) => raw(it, slot),
+            Dialled::TlsOverUnix(it) => raw(it, slot),
+        })
+    };
+    in_time(cluster, opened).await
+}
+
+fn raw(stream: impl Wire + 'static, slot: Slot) -> Box<dyn Wire> {
+    Box::new(Socket {
+        stream,
+        _slot: slot,
+    })
 }
 
 /// The same for HTTP/2; with a place on the connection for the request that it is made for.

@@ -9,10 +9,13 @@ mod driver;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use http::header::HOST;
+use http::header::{CONNECTION, HOST, UPGRADE};
 use http::uri::{PathAndQuery, Scheme};
-use http::{Request, Response, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
+use hyper::ext::Protocol;
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -24,7 +27,9 @@ use super::send::{SendError, SendErrorKind, kind};
 use crate::body::Body;
 use crate::cluster::ClusterState;
 use crate::features::circuit_breaker::Permit;
+use crate::features::http_upgrade;
 use crate::features::timeout::AttemptLimit;
+use crate::tunnel;
 pub(in crate::upstream) use driver::speak;
 
 /// Requests at one time over one connection, if the endpoint allows so many: Envoy Gateway's default.
@@ -40,6 +45,8 @@ pub(crate) struct Shared {
     streams: AtomicU32,
     /// The most that the endpoint allows.
     allowed: AtomicUsize,
+    /// Whether it takes the extended CONNECT that stands for an upgrade (RFC 8441).
+    offers_upgrades: bool,
     /// Requests sent so far.
     served: AtomicU32,
     /// Wakes the driver where there may be something to close.
@@ -171,6 +178,8 @@ impl ClusterState {
             Some(_) => Scheme::HTTPS,
             None => Scheme::HTTP,
         };
+        let tunnels =
+            request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE);
         let mut request = in_http2(request, scheme).map_err(|request| {
             let reason = "the request's host is no authority".to_owned();
             unsent(SendErrorKind::Protocol(reason), *request)
@@ -180,6 +189,10 @@ impl ClusterState {
                 Ok(stream) => stream,
                 Err(kind) => return Err(unsent(kind, request)),
             };
+            let extended = request.extensions().get::<Protocol>().cloned();
+            if extended.is_some() && !stream.0.offers_upgrades {
+                return Err(unsent(SendErrorKind::NotOffered, request));
+            }
             let max = self.policy().circuit_breaker.max_parallel_requests;
             let Some(permit) = Permit::take(&self.breaker.requests, max) else {
                 self.stats.rq_active_overflow.count();
@@ -201,6 +214,9 @@ impl ClusterState {
                 stream: Some(stream),
             };
             match sender.try_send_request(request).await {
+                Ok(response) if tunnels && response.status() == StatusCode::OK => {
+                    return switched(response, extended, lease).await;
+                }
                 Ok(response) => {
                     return Ok(response.map(|body| Body::incoming(body).holding(lease)));
                 }
@@ -276,19 +292,50 @@ impl Drop for Lease {
     }
 }
 
-/// The request as HTTP/2 has it: its target says which host is meant.
+/// A response to a CONNECT behind which there is a tunnel; to one that stands for an upgrade, as HTTP/1.1 has it.
+async fn switched(
+    mut response: Response<Incoming>,
+    extended: Option<Protocol>,
+    lease: Lease,
+) -> Result<Response<Body>, SendError> {
+    let failed = |kind| SendError {
+        kind,
+        request: None,
+    };
+    let connection = hyper::upgrade::on(&mut response).await;
+    let connection = connection.map_err(|_| failed(SendErrorKind::Terminated))?;
+    if let Some(protocol) = extended {
+        let protocol = HeaderValue::from_str(protocol.as_str());
+        let protocol = protocol.map_err(|error| SendErrorKind::Protocol(error.to_string()));
+        http_upgrade::announce(response.headers_mut(), protocol.map_err(failed)?);
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    }
+    let endpoint = tunnel::Endpoint::new(Box::new(TokioIo::new(connection)), Box::new(lease));
+    Ok(response.map(|_| Body::switched(endpoint)))
+}
+
+/// The request as HTTP/2 has it: its target says which host is meant, and an upgrade is an extended CONNECT (RFC 8441).
 fn in_http2(request: Request<Body>, scheme: Scheme) -> Result<Request<Body>, Box<Request<Body>>> {
     let (mut head, body) = request.into_parts();
     let host = head.headers.get(HOST).map_or(&b""[..], |it| it.as_bytes());
     let path = head.uri.path_and_query().cloned();
-    let uri = Uri::builder()
-        .scheme(scheme)
-        .authority(host)
-        .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")))
-        .build();
+    let uri = Uri::builder().authority(host);
+    let uri = match head.method {
+        Method::CONNECT => uri.build(),
+        _ => uri
+            .scheme(scheme)
+            .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")))
+            .build(),
+    };
     match uri {
         Ok(uri) => {
             head.headers.remove(HOST);
+            if let Some(protocol) = head.headers.remove(UPGRADE) {
+                head.headers.remove(CONNECTION);
+                head.method = Method::CONNECT;
+                let protocol = String::from_utf8_lossy(protocol.as_bytes());
+                head.extensions.insert(Protocol::from(&*protocol));
+            }
             head.uri = uri;
             head.version = Version::HTTP_2;
             Ok(Request::from_parts(head, body))

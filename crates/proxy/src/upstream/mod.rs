@@ -5,6 +5,7 @@
 pub(crate) mod connect;
 mod http2;
 pub(crate) mod pool;
+mod raw;
 pub(crate) mod resolve;
 mod send;
 #[cfg(test)]

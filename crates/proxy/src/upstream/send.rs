@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::header::UPGRADE;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{HOST, UPGRADE};
+use http::uri::Authority;
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::pool::Turn;
@@ -46,6 +48,8 @@ pub(crate) enum SendErrorKind {
     Reset,
     /// The endpoint refused the stream, and has not looked at it.
     Refused,
+    /// The endpoint offers no upgrades in HTTP/2.
+    NotOffered,
     /// The endpoint sent something that is not HTTP.
     Protocol(String),
     /// The request's body broke off.
@@ -87,6 +91,13 @@ impl ClusterState {
     ) -> Result<Response<Body>, SendError> {
         let (mut request, sent) = watched(request);
         let upgrade = request.headers().get(UPGRADE).cloned();
+        let is_connect = request.method() == Method::CONNECT;
+        if is_connect
+            && let Some(host) = request.headers().get(HOST)
+            && let Ok(authority) = Authority::try_from(host.as_bytes())
+        {
+            *request.uri_mut() = Uri::from(authority);
+        }
         loop {
             let mut channel = match self.connection(worker, endpoint).await {
                 Ok(channel) => channel,
@@ -113,8 +124,13 @@ impl ClusterState {
             let reused = channel.served > 0;
             channel.served = channel.served.saturating_add(1);
             match channel.sender.try_send_request(request).await {
-                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    let switched = switched(upgrade.as_ref(), response, (permit, active)).await;
+                Ok(response)
+                    if response.status() == StatusCode::SWITCHING_PROTOCOLS
+                        || is_connect && response.status().is_success() =>
+                {
+                    let as_asked = is_connect && response.status().is_success()
+                        || http_upgrade::is_as_asked(response.headers(), upgrade.as_ref());
+                    let switched = switched(as_asked, response, (permit, active)).await;
                     // Its connection is the tunnel's now, or closes here.
                     drop(channel);
                     return switched.map_err(|kind| SendError {
@@ -180,20 +196,21 @@ impl ClusterState {
     }
 }
 
-/// A response behind which its connection goes on in the protocol that was asked for.
+/// A response behind which its connection goes on in the protocol that was asked for, if `as_asked`.
 async fn switched(
-    asked: Option<&HeaderValue>,
+    as_asked: bool,
     mut response: Response<Incoming>,
     counted: (Permit, Permit),
 ) -> Result<Response<Body>, SendErrorKind> {
-    if !http_upgrade::is_as_asked(response.headers(), asked) {
+    if !as_asked {
         // What follows would be nothing that anybody here or behind us understands.
         let reason = "a switch to a protocol that was not asked for";
         return Err(SendErrorKind::Protocol(reason.to_owned()));
     }
     match hyper::upgrade::on(&mut response).await {
         Ok(connection) => {
-            let endpoint = tunnel::Endpoint::new(connection, counted);
+            let connection = Box::new(TokioIo::new(connection));
+            let endpoint = tunnel::Endpoint::new(connection, Box::new(counted));
             Ok(response.map(|_| Body::switched(endpoint)))
         }
         Err(_) => Err(SendErrorKind::Terminated),

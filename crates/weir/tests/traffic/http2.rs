@@ -12,7 +12,9 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http2::{self, SendRequest};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
@@ -117,9 +119,57 @@ impl Client {
         Some((status, String::from_utf8_lossy(&body).into_owned()))
     }
 
+    /// The head of the answer to a CONNECT, and the tunnel behind it if it is a success.
+    pub(crate) fn tunnel(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> (Response<Incoming>, Option<Tunnel<'_>>) {
+        let mut answer = self.response(self.send(request)).expect("a response");
+        let tunnel = answer.status().is_success().then(|| {
+            let upgraded = hyper::upgrade::on(&mut answer);
+            let upgraded = self.runtime.block_on(timeout_of(upgraded));
+            Tunnel {
+                client: self,
+                io: TokioIo::new(upgraded.expect("a tunnel")),
+            }
+        });
+        (answer, tunnel)
+    }
+
     fn get(&self, target: &str) -> (u16, String) {
         let (status, text, _) = self.whole(self.send(get(target)));
         (status, text)
+    }
+}
+
+/// A stream that carries bytes.
+pub(crate) struct Tunnel<'a> {
+    client: &'a Client,
+    io: TokioIo<Upgraded>,
+}
+
+impl Tunnel<'_> {
+    /// Sends something and gets it back.
+    pub(crate) fn says(&mut self, text: &str) {
+        let Self { client, io } = self;
+        let mut got = vec![0; text.len()];
+        let exchange = async {
+            io.write_all(text.as_bytes()).await.expect("it is taken");
+            io.read_exact(&mut got).await.expect("it comes back");
+        };
+        client.runtime.block_on(timeout_of(exchange));
+        assert_eq!(got, text.as_bytes());
+    }
+
+    /// Says that nothing more will be sent, and reads what comes until the other side has said that too.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let exchange = async {
+            self.io.shutdown().await.expect("it is open");
+            self.io.read_to_end(&mut rest).await.expect("it ends well");
+        };
+        self.client.runtime.block_on(timeout_of(exchange));
+        rest
     }
 }
 

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncWriteExt as _;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
@@ -39,6 +40,15 @@ struct State {
 impl Backend {
     /// `streams`: the most that a connection may carry at one time.
     pub(crate) fn start(streams: u32, answer: fn(Request<Incoming>) -> Answer) -> Self {
+        Self::serving(streams, false, answer)
+    }
+
+    /// A backend that takes the extended CONNECT.
+    pub(crate) fn upgrading(answer: fn(Request<Incoming>) -> Answer) -> Self {
+        Self::serving(100, true, answer)
+    }
+
+    fn serving(streams: u32, upgrades: bool, answer: fn(Request<Incoming>) -> Answer) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -64,9 +74,12 @@ impl Backend {
                         let state = Arc::clone(&state);
                         async move { Ok::<_, Infallible>(serve(&state, request, answer).await) }
                     });
-                    let connection = http2::Builder::new(TokioExecutor::new())
-                        .max_concurrent_streams(streams)
-                        .serve_connection(TokioIo::new(stream), service);
+                    let mut builder = http2::Builder::new(TokioExecutor::new());
+                    builder.max_concurrent_streams(streams);
+                    if upgrades {
+                        builder.enable_connect_protocol();
+                    }
+                    let connection = builder.serve_connection(TokioIo::new(stream), service);
                     tokio::spawn(connection);
                 }
             }
@@ -182,6 +195,18 @@ fn heads_are_those_of_http2() {
         )
     );
     assert_eq!(answer.line, "HTTP/1.1 200 OK");
+}
+
+/// Sends back what comes behind the answer to a CONNECT, then `end`.
+pub(crate) fn echo_behind(mut request: Request<Incoming>) {
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgraded.await else { return };
+        let (mut from, mut to) = tokio::io::split(TokioIo::new(upgraded));
+        let _ = tokio::io::copy(&mut from, &mut to).await; // whoever leaves early gets no end
+        let _ = to.write_all(b"end").await;
+        let _ = to.shutdown().await;
+    });
 }
 
 /// Sends back what comes, and a trailer.

@@ -153,7 +153,6 @@ fn only_what_the_list_names_is_passed_on() {
             "websocket",
             200,
         ),
-        (only("{type: CONNECT}"), "websocket", 403),
         (settings("requestBuffer: {limit: 1Ki}"), "websocket", 403),
     ];
     for (policy, protocol, status) in cases {
@@ -265,20 +264,4 @@ fn a_refusal_may_be_retried_and_a_switch_never() {
         "{line}"
     );
     assert_eq!(requests.load(Ordering::SeqCst), 2);
-}
-
-#[test]
-fn backends_that_speak_http2_have_no_upgrades() {
-    let app = by_hand(|_| ()).replace(
-        "spec: {",
-        "spec: {appProtocols: [gateway.envoyproxy.io/h2c], ",
-    );
-    let gateway = Gateway::start(&[EDGE, &app, &route_all("app")]);
-    let mut client = Client::connect(gateway.address());
-    client.send(&ask("websocket"));
-    let answer = client.receive();
-    assert_eq!(
-        (answer.status, answer.header("connection")),
-        (403, Some("close"))
-    );
 }

@@ -18,7 +18,9 @@ mod gateway;
 
 mod backend_tls;
 mod circuit_breaker;
+mod connect;
 mod cors;
+mod extended_connect;
 mod grpc;
 mod headers;
 mod http2;

@@ -74,6 +74,7 @@ where
         sender,
         streams: AtomicU32::new(0),
         allowed: AtomicUsize::new(connection.current_max_send_streams()),
+        offers_upgrades: connection.is_extended_connect_protocol_enabled(),
         served: AtomicU32::new(0),
         changed: Notify::new(),
         home: worker,
