@@ -110,6 +110,15 @@ impl Client {
         (status, text, trailers)
     }
 
+    /// The rest of a body, and the trailers.
+    pub(crate) fn rest(&self, body: &mut Incoming) -> (String, http::HeaderMap) {
+        let body = self.runtime.block_on(timeout_of(body.collect()));
+        let body = body.expect("a whole body");
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+        (text, trailers)
+    }
+
     /// The status and the body, or none where they do not come whole.
     pub(crate) fn try_whole(&self, sent: Sent) -> Option<(u16, String)> {
         let response = self.response(sent).ok()?;

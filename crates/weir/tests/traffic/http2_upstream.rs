@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use crate::client::{Client, gets, request, take, wait_until};
 use crate::gateway::{EDGE, Gateway, policy, route_all};
 
+type Answering = dyn Fn(Request<Incoming>) -> Answer + Send + Sync;
 pub(crate) type Answer = Response<BoxBody<Bytes, hyper::Error>>;
 
 /// A backend; it ends when it is dropped.
@@ -39,16 +40,19 @@ struct State {
 
 impl Backend {
     /// `streams`: the most that a connection may carry at one time.
-    pub(crate) fn start(streams: u32, answer: fn(Request<Incoming>) -> Answer) -> Self {
-        Self::serving(streams, false, answer)
+    pub(crate) fn start(
+        streams: u32,
+        answer: impl Fn(Request<Incoming>) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::serving(streams, false, Arc::new(answer))
     }
 
     /// A backend that takes the extended CONNECT.
     pub(crate) fn upgrading(answer: fn(Request<Incoming>) -> Answer) -> Self {
-        Self::serving(100, true, answer)
+        Self::serving(100, true, Arc::new(answer))
     }
 
-    fn serving(streams: u32, upgrades: bool, answer: fn(Request<Incoming>) -> Answer) -> Self {
+    fn serving(streams: u32, upgrades: bool, answer: Arc<Answering>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -69,10 +73,10 @@ impl Backend {
                 let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
                 while let Ok((stream, _)) = listener.accept().await {
                     state.connections.fetch_add(1, Ordering::SeqCst);
-                    let state = Arc::clone(&state);
+                    let (state, answer) = (Arc::clone(&state), Arc::clone(&answer));
                     let service = service_fn(move |request| {
-                        let state = Arc::clone(&state);
-                        async move { Ok::<_, Infallible>(serve(&state, request, answer).await) }
+                        let (state, answer) = (Arc::clone(&state), Arc::clone(&answer));
+                        async move { Ok::<_, Infallible>(serve(&state, request, &*answer).await) }
                     });
                     let mut builder = http2::Builder::new(TokioExecutor::new());
                     builder.max_concurrent_streams(streams);
@@ -118,11 +122,7 @@ impl Backend {
     }
 }
 
-async fn serve(
-    state: &State,
-    request: Request<Incoming>,
-    answer: fn(Request<Incoming>) -> Answer,
-) -> Answer {
+async fn serve(state: &State, request: Request<Incoming>, answer: &Answering) -> Answer {
     let active = state.active.fetch_add(1, Ordering::SeqCst) + 1;
     state.most_active.fetch_max(active, Ordering::SeqCst);
     // Counted off also where the gateway gives the request up.

@@ -22,6 +22,7 @@ mod connect;
 mod cors;
 mod extended_connect;
 mod grpc;
+mod grpc_mirror;
 mod headers;
 mod http2;
 mod http2_upstream;
