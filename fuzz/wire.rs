@@ -8,6 +8,8 @@ mod frames;
 mod framing;
 #[path = "../crates/proxy/src/path.rs"]
 mod path;
+#[path = "../crates/proxy/src/connection/proxy_protocol.rs"]
+mod proxy_protocol;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -28,18 +30,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use self::frames::{Frames, Noted};
 use self::framing::{Framing, Wrong};
 use self::path::{Normalised, normalise};
+use self::proxy_protocol::{Parsed, parse};
+use weir_plan::{EscapedSlashes, PathNormalisation};
 
 /// A request that can be read in two ways.
 const BOTH: &[u8] =
     b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
 
-/// Checks these bytes: as requests in HTTP/1.1, as frames of HTTP/2, and as a path.
+/// Checks these bytes: as requests in HTTP/1.1, as frames of HTTP/2, as the header of a proxy in front, and as a
+/// path.
 ///
 /// # Panics
 /// Where something is found that does not hold.
 pub(crate) fn from_bytes(bytes: &[u8]) {
     requests(bytes);
     frames_of(bytes);
+    proxy_header(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
         paths(text);
     }
@@ -147,19 +153,50 @@ fn frames_of(bytes: &[u8]) {
     assert_eq!(seen(input.len()), seen(5));
 }
 
-/// The normal form of a path is one, and begins with one slash.
+/// The normal form of a path is one, and where slashes are merged it has none beside another.
 fn paths(text: &str) {
-    let normal = match normalise(text) {
-        Normalised::Same => return,
-        Normalised::Changed(normal) | Normalised::Redirect(normal) => normal,
-    };
-    assert_eq!(normalise(&normal), Normalised::Same, "{text:?} {normal:?}");
-    assert!(
-        normal.starts_with('/') && !normal.starts_with("//"),
-        "{normal:?}"
-    );
-    assert!(
-        !normal.contains("/../") && !normal.contains("//"),
-        "{normal:?}"
-    );
+    let actions = [
+        EscapedSlashes::KeepUnchanged,
+        EscapedSlashes::RejectRequest,
+        EscapedSlashes::UnescapeAndRedirect,
+        EscapedSlashes::UnescapeAndForward,
+    ];
+    for escaped_slashes in actions {
+        for merge_slashes in [true, false] {
+            let rules = PathNormalisation {
+                merge_slashes,
+                escaped_slashes,
+            };
+            let normal = match normalise(text, rules) {
+                Normalised::Same | Normalised::Refused => continue,
+                Normalised::Changed(normal) | Normalised::Redirect(normal) => normal,
+            };
+            assert_eq!(
+                normalise(&normal, rules),
+                Normalised::Same,
+                "{text:?} {normal:?}"
+            );
+            assert!(
+                normal.starts_with('/') && !normal.contains("/../"),
+                "{normal:?}"
+            );
+            assert!(!(merge_slashes && normal.contains("//")), "{normal:?}");
+        }
+    }
+}
+
+/// What the first bytes say of a PROXY header stays said, whatever follows.
+fn proxy_header(bytes: &[u8]) {
+    for begun in [&b""[..], b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n\x21"] {
+        let whole = [begun, bytes].concat();
+        let mut said = Parsed::Unfinished;
+        for end in 0..=whole.len().min(130) {
+            let parsed = parse(&whole[..end]);
+            assert!(
+                said == Parsed::Unfinished || said == parsed,
+                "{said:?} {parsed:?}"
+            );
+            said = parsed;
+        }
+    }
 }

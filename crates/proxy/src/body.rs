@@ -21,7 +21,7 @@ use crate::flags::Flag;
 use crate::trailers;
 use crate::tunnel::{self, Tunnel};
 pub(crate) use copy::{Fate, Tap};
-pub(crate) use upload::Upload;
+pub(crate) use upload::{Keeping, Upload};
 
 /// A body on its way to a client or to an endpoint.
 #[derive(Default)]
@@ -181,6 +181,12 @@ impl Body {
         })
     }
 
+    /// Whether the client gets no trailers.
+    fn drops_trailers(&self) -> bool {
+        let exchange = self.exchange.as_ref();
+        exchange.is_some_and(|exchange| !exchange.has_trailers())
+    }
+
     /// Lets go of all that was held for the body.
     fn end(&mut self) {
         self.guard = None;
@@ -220,6 +226,14 @@ impl HttpBody for Body {
                     Poll::Ready(Some(Err(error)))
                 }
             },
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() && this.drops_trailers() => {
+                this.source = Source::Empty;
+                if let Some(exchange) = &mut this.exchange {
+                    exchange.delivered = true;
+                }
+                this.end();
+                Poll::Ready(None)
+            }
             Poll::Ready(Some(Ok(frame))) => {
                 // Nobody asks again after trailers.
                 let ended = frame.is_trailers() || this.is_end_stream();

@@ -9,36 +9,44 @@ mod frames;
 mod framing;
 mod handshake;
 mod http2;
+mod life;
+mod phase;
+mod proxy_protocol;
 mod socket;
 mod stream;
 mod timed;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{HeaderMap, TRANSFER_ENCODING};
-use http::{Request, StatusCode};
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderMap, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
+use weir_plan::DownstreamProxyProtocol;
 
 pub(crate) use self::handshake::{Handshakes, TlsFacts};
-use self::handshake::{Secured, secure};
+use self::handshake::{Secured, Times, secure};
+use self::life::Life;
+use self::phase::{BUSY, HEAD, Phase};
 use self::socket::Noticed;
-use self::stream::Stream;
-use self::timed::{Timed, Watcher};
+use self::stream::{Socket, Stream};
+use self::timed::Timed;
+use crate::body::Body;
+use crate::client::{ClientSettings, ConnectionTimes};
+use crate::features::timeout::RECEIVED_TOO_LATE;
 use crate::request;
 use crate::tls::HTTP_2;
 use crate::tunnel::Tunnel;
@@ -52,6 +60,9 @@ const LATE_HANDSHAKE: Duration = Duration::from_secs(1);
 
 /// The headers that hyper reads unless told otherwise, without an allocation.
 const HYPER_MAX_HEADERS: usize = 100;
+
+/// The bytes of a head that hyper holds unless told otherwise.
+const HYPER_BUFFER: usize = 8_192 + 4_096 * 100;
 
 /// Where a connection comes from and where it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,17 +96,42 @@ pub(crate) async fn serve(
 ) {
     // Failing to set this costs speed only.
     let _ = stream.set_nodelay(true);
-    let tls = worker
-        .shared
-        .table
-        .load()
-        .tls
-        .port(connection.port)
-        .cloned();
+    let shared = Arc::clone(&worker.shared);
+    let (tls, settings) = {
+        let table = shared.table.load();
+        let settings = table.clients.of_port(connection.port);
+        (
+            table.tls.port(connection.port).cloned(),
+            Arc::clone(settings),
+        )
+    };
+    let socket = &settings.policy().socket;
+    let inspected = Instant::now() + socket.inspection_timeout;
+    let begun = match socket.proxy_protocol {
+        None => Some(Socket::new(stream, Bytes::new())),
+        Some(wanted) => {
+            let late = async {
+                drain.cancelled().await;
+                sleep(LATE_HANDSHAKE).await;
+            };
+            tokio::select! {
+                biased;
+                begun = introduced(&worker, stream, wanted, inspected, &mut connection) => begun,
+                () = late => None,
+            }
+        }
+    };
+    let Some(stream) = begun else { return };
     let Some(port) = tls else {
         return serve_http(worker, Stream::Clear(stream), Arc::new(connection), drain).await;
     };
-    let secured = Box::pin(secure(&worker, &port, stream, &drain)).await;
+    let times = Times {
+        inspected,
+        handshake: socket
+            .handshake_timeout
+            .unwrap_or(shared.limits.handshake_timeout),
+    };
+    let secured = Box::pin(secure(&worker, &port, stream, times, &drain)).await;
     let Some(Secured { stream, facts }) = secured else {
         return;
     };
@@ -105,10 +141,56 @@ pub(crate) async fn serve(
     if is_http2 {
         let noted = Rc::default();
         let io = Noticed::http2(stream, Rc::clone(&noted));
-        http2::serve(worker, (io, noted), connection, drain).await;
+        let settings = settings_of(&worker, &connection);
+        http2::serve(worker, (io, noted), connection, &settings, drain).await;
     } else {
         serve_http(worker, stream, connection, drain).await;
     }
+}
+
+/// Reads the PROXY header at the beginning of a connection, which says whose it is. None: it has been closed, which is
+/// counted.
+async fn introduced(
+    worker: &Worker,
+    mut stream: TcpStream,
+    wanted: DownstreamProxyProtocol,
+    until: Instant,
+    connection: &mut Connection,
+) -> Option<Socket> {
+    let required = wanted == DownstreamProxyProtocol::Required;
+    let downstream = &worker.shared.downstream;
+    match timeout_at(until, proxy_protocol::read(&mut stream, required)).await {
+        Ok(Ok(proxy_protocol::Begun { addresses, rest })) => {
+            if let Some(proxy_protocol::Addresses {
+                source,
+                destination,
+            }) = addresses
+            {
+                (connection.peer, connection.local) = (source, destination);
+            }
+            Some(Socket::new(stream, rest))
+        }
+        Ok(Err(error)) => {
+            let Connection {
+                peer,
+                local: _,
+                port,
+                tls: _,
+            } = connection;
+            tracing::debug!(%peer, port, %error, "a connection without a proper PROXY header");
+            downstream.cx_proxy_protocol.count();
+            None
+        }
+        Err(_) => {
+            downstream.cx_inspection_timeout.count();
+            None
+        }
+    }
+}
+
+/// How the listener of a connection deals with its clients.
+fn settings_of(worker: &Worker, connection: &Connection) -> Arc<ClientSettings> {
+    Arc::clone(worker.shared.table.load().clients.of(connection))
 }
 
 /// Serves a connection that speaks HTTP/1.1, or begins to speak HTTP/2.
@@ -118,15 +200,23 @@ async fn serve_http(
     connection: Arc<Connection>,
     drain: CancellationToken,
 ) {
-    let phase = Arc::new(Phase::default());
     let limits = &worker.shared.limits;
-    let (head_timeout, idle_timeout) = (limits.head_timeout, limits.idle_timeout);
+    let settings = settings_of(&worker, &connection);
+    let times = settings.times(limits);
+    let policy = settings.policy();
+    let phase = Phase::new(times.request.is_some());
+    let life = Rc::new(Life::begin(&policy.connection, Instant::now()));
     let mut builder = http1::Builder::new();
     // Heads are timed below: hyper's timer would run between requests as well.
     builder.header_read_timeout(None);
     if limits.max_headers > HYPER_MAX_HEADERS {
         builder.max_headers(limits.max_headers);
     }
+    if let Some(bytes) = policy.headers.max_bytes {
+        let bytes = (bytes as usize).max(HYPER_BUFFER);
+        builder.max_buf_size(bytes);
+    }
+    builder.preserve_header_case(policy.http1.preserve_header_case);
     let tunnel: Rc<RefCell<Option<Tunnel>>> = Rc::default();
     let service = {
         let (worker, connection, phase) = (
@@ -134,23 +224,23 @@ async fn serve_http(
             Arc::clone(&connection),
             Arc::clone(&phase),
         );
-        let tunnel = Rc::clone(&tunnel);
-        let requests = Cell::new(0);
+        let (tunnel, life) = (Rc::clone(&tunnel), Rc::clone(&life));
         service_fn(move |request: Request<Incoming>| {
             phase.enter(BUSY);
-            requests.set(requests.get() + 1);
-            let ambiguous = phase.is_ambiguous(requests.get());
+            let ambiguous = phase.is_ambiguous(life.request());
             let (worker, connection, phase) = (
                 Rc::clone(&worker),
                 Arc::clone(&connection),
                 Arc::clone(&phase),
             );
-            let tunnel = Rc::clone(&tunnel);
+            let (tunnel, life) = (Rc::clone(&tunnel), Rc::clone(&life));
             async move {
+                let begun = phase.begun();
                 let mut response = match ambiguous.or_else(|| unknown_coding(request.headers())) {
                     Some(details) => request::refuse(&worker, &connection, request, details),
-                    None => request::serve(&worker, &connection, request).await,
+                    None => request::serve(&worker, &connection, request, begun).await,
                 };
+                close_behind_last(&worker, &life, &mut response);
                 tunnel.replace(response.body_mut().take_tunnel());
                 Ok::<_, Infallible>(response.map(|body| Timed::new(body, phase)))
             }
@@ -161,8 +251,17 @@ async fn serve_http(
 
     let mut seen = phase.read();
     let mut since = Instant::now();
-    let mut alarm = pin!(sleep_until(since + idle_timeout));
+    let recheck = limits.head_timeout;
+    let first = seen.due(since, &times).unwrap_or(since + recheck);
+    let mut alarm = pin!(sleep_until(first));
     let mut draining = pin!(drain.cancelled());
+    // Where it need not be safe, it ends between two requests.
+    let mut old = pin!(async {
+        match policy.http1.safe_max_duration {
+            true => std::future::pending().await,
+            false => life.old().await,
+        }
+    });
     let mut late_start = None;
     loop {
         let event = std::future::poll_fn(|cx| {
@@ -173,7 +272,7 @@ async fn serve_http(
             if now != seen {
                 (seen, since) = (now, Instant::now());
                 // The alarm only ever goes off too early, and is then set anew.
-                if let Some(due) = seen.due(since, head_timeout, idle_timeout)
+                if let Some(due) = seen.due(since, &times)
                     && due < alarm.deadline()
                 {
                     alarm.as_mut().reset(due);
@@ -186,6 +285,9 @@ async fn serve_http(
             }
             if late_start.is_none() && draining.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Event::Drain);
+            }
+            if late_start.is_none() && old.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Old);
             }
             alarm.as_mut().poll(cx).map(|()| Event::Alarm)
         })
@@ -202,7 +304,8 @@ async fn serve_http(
                 let http1::Parts { io, read_buf, .. } = served.into_parts();
                 let noted = Rc::default();
                 let io = io.into_inner().with_http2(&read_buf, Rc::clone(&noted));
-                return http2::serve(worker, (io, noted), connection, drain.clone()).await;
+                return http2::serve(worker, (io, noted), connection, &settings, drain.clone())
+                    .await;
             }
             Event::Ended(Err(error)) => return ended(&worker, &connection, &error),
             Event::Drain => {
@@ -215,6 +318,11 @@ async fn serve_http(
                     Pin::new(&mut served).graceful_shutdown();
                 }
             }
+            Event::Old => {
+                life::Over::Age.count(&worker.shared.downstream);
+                late_start = Some(since);
+                Pin::new(&mut served).graceful_shutdown();
+            }
             Event::Alarm => {
                 let now = Instant::now();
                 if late_start.is_some_and(|start| start <= now) {
@@ -224,17 +332,18 @@ async fn serve_http(
                     // The exchange, dropped with the connection, knows and notes which limit it was.
                     return;
                 }
-                let due = seen.due(since, head_timeout, idle_timeout);
+                let due = seen.due(since, &times);
                 if due.is_some_and(|due| due <= now) {
                     if seen.state() == HEAD {
                         worker.shared.downstream.cx_head_timeout.count();
-                        say_timeout(&mut served.into_parts().io.into_inner());
+                        let said = too_late(&worker, &connection, &settings, &times);
+                        say_timeout(&mut served.into_parts().io.into_inner(), said);
                     } else {
                         worker.shared.downstream.cx_idle_timeout.count();
                     }
                     return;
                 }
-                alarm.as_mut().reset(due.unwrap_or(now + head_timeout));
+                alarm.as_mut().reset(due.unwrap_or(now + recheck));
             }
         }
     }
@@ -243,7 +352,39 @@ async fn serve_http(
 enum Event {
     Ended(hyper::Result<()>),
     Drain,
+    /// It has lived as long as it may.
+    Old,
     Alarm,
+}
+
+/// Says of the last response of a connection that it is.
+fn close_behind_last(worker: &Worker, life: &Life, response: &mut Response<Body>) {
+    if !life.is_limited() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    if let Some(over) = life.is_over(Instant::now()) {
+        over.count(&worker.shared.downstream);
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+}
+
+/// Notes a head that took longer than the policy of its listener allows, and returns what the client is told.
+fn too_late(
+    worker: &Worker,
+    connection: &Arc<Connection>,
+    settings: &ClientSettings,
+    times: &ConnectionTimes,
+) -> &'static str {
+    let (details, said) = if times.request.is_some_and(|it| it < times.head) {
+        (RECEIVED_TOO_LATE, "request timeout")
+    } else if settings.policy().timeout.request_headers_received.is_some() {
+        ("request_header_timeout", "request header timeout")
+    } else {
+        return "";
+    };
+    request::late(worker, connection, details);
+    said
 }
 
 /// Says when a request's body is in a form that would have to be undone by somebody: in codings before `chunked`.
@@ -283,81 +424,14 @@ fn ended(worker: &Worker, connection: &Arc<Connection>, error: &hyper::Error) {
 }
 
 /// Tells a client that its head took too long, as far as the socket takes it.
-fn say_timeout(io: &mut Noticed) {
-    io.stream().try_send(
-        b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+fn say_timeout(io: &mut Noticed, said: &str) {
+    let kind = match said {
+        "" => "",
+        _ => "content-type: text/plain\r\n",
+    };
+    let length = said.len();
+    let response = format!(
+        "HTTP/1.1 408 Request Timeout\r\n{kind}content-length: {length}\r\nconnection: close\r\n\r\n{said}"
     );
-}
-
-const IDLE: u32 = 0;
-const HEAD: u32 = 1;
-const BUSY: u32 = 2;
-
-/// What a connection is doing (idle, in the middle of a head, busy with a request), and how often that has changed.
-/// Only its own worker looks at it; it is an atomic because bodies, which are `Send`, hold it.
-#[derive(Debug, Default)]
-struct Phase {
-    state: AtomicU32,
-    /// The first request whose framing can be read in two ways, counted from 1; 0: none.
-    ambiguous: AtomicU64,
-    /// When a limit of the response in progress passes if nothing moves. A client that takes nothing keeps its body
-    /// from being polled, and so from noticing by itself.
-    overdue: Mutex<Option<Instant>>,
-}
-
-/// A reading of [`Phase`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen(u32);
-
-impl Phase {
-    fn read(&self) -> Seen {
-        Seen(self.state.load(Ordering::Relaxed))
-    }
-
-    /// Why the request of this number is not to be trusted, if it is not.
-    fn is_ambiguous(&self, request: u64) -> Option<&'static str> {
-        (self.ambiguous.load(Ordering::Relaxed) == request)
-            .then_some("http1.content_length_and_chunked_not_allowed")
-    }
-
-    /// When the response in progress has not moved for too long, if it does not move before.
-    fn overdue_from(&self) -> Option<Instant> {
-        *self.overdue.lock()
-    }
-
-    fn enter(&self, state: u32) {
-        let changes = (self.state.load(Ordering::Relaxed) & !3).wrapping_add(4);
-        self.state.store(changes | state, Ordering::Relaxed);
-    }
-}
-
-impl Watcher for Phase {
-    fn moves_until(&self, due: Option<Instant>) {
-        *self.overdue.lock() = due;
-    }
-
-    fn ended(&self) {
-        *self.overdue.lock() = None;
-        self.enter(IDLE);
-    }
-}
-
-impl Seen {
-    fn state(self) -> u32 {
-        self.0 & 3
-    }
-
-    /// Whether nothing has come yet.
-    fn is_untouched(self) -> bool {
-        self.0 == 0
-    }
-
-    /// When the connection is to be closed, if it stays as it has been since `since`.
-    fn due(self, since: Instant, head: Duration, idle: Duration) -> Option<Instant> {
-        match self.state() {
-            IDLE => Some(since + idle),
-            HEAD => Some(since + head),
-            _ => None,
-        }
-    }
+    io.stream().try_send(response.as_bytes());
 }

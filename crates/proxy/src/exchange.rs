@@ -21,6 +21,7 @@ use weir_plan::features::rate_limit::RateLimitRuleName;
 
 use crate::access_log::Kept;
 use crate::body::Upload;
+use crate::client::ClientSettings;
 use crate::cluster::ClusterState;
 use crate::connection::Connection;
 use crate::features::http_upgrade::Switch;
@@ -37,10 +38,18 @@ pub(crate) struct Exchange {
     shared: Arc<Shared>,
     worker: usize,
     pub(crate) connection: Arc<Connection>,
+    /// How its listener deals with clients.
+    pub(crate) settings: Arc<ClientSettings>,
+    /// Whose address counts as the client's.
+    client: IpAddr,
+    /// The scheme of the URL that the client asked for: that of the connection, or what a trusted proxy says.
+    pub(crate) scheme: &'static str,
     /// When the request's head came, by the clock of limits and logs.
     pub(crate) start: Now,
     /// The same, by the clock of timers.
     pub(crate) started: Instant,
+    /// When its first byte came, where that is known.
+    pub(crate) begun: Option<Instant>,
     pub(crate) request: RequestFacts,
     /// Headers that the access log's format needs.
     pub(crate) kept: Option<Box<Kept>>,
@@ -116,9 +125,13 @@ impl Exchange {
         Box::new(Self {
             shared: Arc::clone(&worker.shared),
             worker: worker.index,
+            settings: Arc::clone(worker.shared.table.load().clients.of(connection)),
+            client: connection.peer.ip().to_canonical(),
+            scheme: connection.scheme(),
             connection: Arc::clone(connection),
             start: worker.shared.clock.now(),
             started,
+            begun: None,
             request: RequestFacts::default(),
             kept: None,
             listener: None,
@@ -150,7 +163,17 @@ impl Exchange {
 
     /// The client's address.
     pub(crate) fn client(&self) -> IpAddr {
-        self.connection.peer.ip().to_canonical()
+        self.client
+    }
+
+    /// Notes who the client is taken for.
+    pub(crate) fn comes_from(&mut self, client: IpAddr) {
+        self.client = client;
+    }
+
+    /// Whether trailers go between the client and the endpoint.
+    pub(crate) fn has_trailers(&self) -> bool {
+        self.request.version >= Version::HTTP_2 || self.settings.policy().http1.trailers
     }
 
     /// Whether requests are logged.

@@ -34,6 +34,8 @@ macro_rules! flags {
 }
 
 flags! {
+    /// The gateway says that it is not well: it is draining.
+    FailedLocalHealthCheck "LH",
     /// No endpoint is there.
     NoHealthyUpstream "UH",
     /// The request or an attempt took too long.

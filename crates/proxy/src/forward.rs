@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
+use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 use weir_plan::features::retry::Retry;
-use weir_plan::{DirectResponse, Forward, SplitTarget, WeightedTarget};
+use weir_plan::{DirectResponse, Forward, ForwardedScheme, SplitTarget, WeightedTarget};
 
-use crate::body::{Body, Upload};
+use crate::body::{Body, Keeping, Upload};
 use crate::cluster::ClusterState;
 use crate::credential;
+use crate::envoy_headers;
 use crate::exchange::Exchange;
 use crate::features::http_upgrade::{self, Switch};
 use crate::features::retry::{self, Outcome};
@@ -65,8 +67,13 @@ pub(crate) async fn forward(
     headers::change(&mut head.headers, request_headers);
     if let Some(changes) = &to.rewrite {
         let (matched, expressions) = (&entry.route.matches.path, entry.state.rewrite.as_deref());
+        let original = head.uri.path_and_query().filter(|_| changes.path.is_some());
+        let original = original.cloned();
         rewrite::url(changes, matched, expressions, &mut head)
             .ok_or_else(|| Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, "invalid_rewrite"))?;
+        if let Some(original) = original {
+            envoy_headers::original_path(exchange, &original, &mut head.headers);
+        }
     }
     let mut keys = Keys::Theirs;
     match &exchange.upgrade {
@@ -96,10 +103,15 @@ pub(crate) async fn forward(
         credential::inject(&mut head.headers, own);
     }
     if !exchange.bodiless {
-        let keep = retry.is_some_and(|it| it.num_retries > 0);
-        exchange.upload = Some(Arc::new(Upload::new(body, keep, taps, Instant::now())));
+        let keeping = Keeping {
+            again: retry.is_some_and(|it| it.num_retries > 0),
+            most: exchange.settings.policy().connection.buffer_limit as usize,
+            trailers: exchange.has_trailers(),
+        };
+        exchange.upload = Some(Arc::new(Upload::new(body, keeping, taps, Instant::now())));
     }
     exchange.limits.forward(Instant::now());
+    let forwarded = Instant::now();
     let places = (cluster, first);
     let mut response = attempts(worker, exchange, entry, to, places, (head, retry)).await?;
     exchange.moved(0);
@@ -108,6 +120,7 @@ pub(crate) async fn forward(
         _ => None,
     };
     headers::prepare_response(response.headers_mut());
+    envoy_headers::service_time(exchange, forwarded, response.headers_mut());
     let begins = |it: &Switch| it.begins(response.status());
     if exchange.upgrade.as_ref().is_some_and(begins) {
         if !keys.conclude(response.headers_mut()) {
@@ -123,6 +136,7 @@ pub(crate) async fn forward(
     }
     if exchange.request.grpc
         && exchange.request.version < Version::HTTP_2
+        && exchange.has_trailers()
         && !response.body().is_end_stream()
     {
         trailers::announce_grpc(response.headers_mut());
@@ -169,11 +183,16 @@ async fn attempts(
         exchange.attempts += 1;
         let limit = policy.and_then(|it| it.per_try_timeout);
         let limit = exchange.limits.of_attempt(limit);
+        envoy_headers::expected_timeout(exchange, policy, request.headers_mut());
         let through = exchange.upgrade == Some(Switch::Connect { terminate: true });
+        let scheme = scheme(exchange, cluster);
         let sending = async {
             match through {
                 true => cluster.connect_through(&endpoint, &limit).await,
-                false => cluster.send(worker, &endpoint, request, &limit).await,
+                false => {
+                    let sent = cluster.send(worker, &endpoint, request, scheme, &limit);
+                    sent.await
+                }
             }
         };
         let outcome = match exchange.within(Some(&limit), sending).await {
@@ -207,6 +226,17 @@ async fn attempts(
         let pause = retry::pause(&policy.back_off, exchange.attempts, &mut worker.rng());
         let waited = exchange.within(None, tokio::time::sleep(pause)).await;
         waited.map_err(|expired| expired.rejection(exchange.is_incomplete()))?;
+    }
+}
+
+/// The scheme that an endpoint is told, where the protocol has one.
+fn scheme(exchange: &Exchange, cluster: &ClusterState) -> Scheme {
+    match exchange.settings.policy().scheme {
+        ForwardedScheme::MatchBackend => cluster.scheme(),
+        ForwardedScheme::Preserve => match exchange.scheme {
+            "https" => Scheme::HTTPS,
+            _ => Scheme::HTTP,
+        },
     }
 }
 

@@ -8,8 +8,9 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use weir_plan::HeaderChanges;
+use weir_plan::{HeaderChanges, RequestIdAction, WithUnderscores};
 
+use crate::client::detection::Detected;
 use crate::options::Limits;
 use crate::rejection::Rejection;
 
@@ -18,8 +19,6 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(crate) const X_ENVOY_EXTERNAL_ADDRESS: HeaderName =
     HeaderName::from_static("x-envoy-external-address");
-/// Says which certificate a client had; nobody but a gateway may say so, and none in front of this one is trusted.
-const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
@@ -62,9 +61,22 @@ const STEERING: [&str; 24] = [
     "upstream-stream-duration-ms",
 ];
 
+/// What a listener takes of heads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadRules {
+    /// What becomes of headers with an underscore in their name.
+    pub(crate) underscores: WithUnderscores,
+    /// Bytes of a head. None: as many as the process takes.
+    pub(crate) max_bytes: Option<u32>,
+}
+
 /// Whether a head is one that a gateway should take at all; if so, the authority that it asks for (`host:port`, empty
 /// where an HTTP/1.0 client names none).
-pub(crate) fn authority<'a>(head: &'a Parts, limits: &Limits) -> Result<&'a str, Rejection> {
+pub(crate) fn authority<'a>(
+    head: &'a Parts,
+    limits: &Limits,
+    rules: HeadRules,
+) -> Result<&'a str, Rejection> {
     let Limits {
         max_connections: _,
         max_head_bytes,
@@ -84,11 +96,12 @@ pub(crate) fn authority<'a>(head: &'a Parts, limits: &Limits) -> Result<&'a str,
     let mut bytes = target_len(head) + head.method.as_str().len() + " HTTP/1.1\r\n\r\n".len();
     for (name, value) in &head.headers {
         bytes += name.as_str().len() + value.len() + ": \r\n".len();
-        if name.as_str().contains('_') {
+        let refused = rules.underscores == WithUnderscores::RejectRequest;
+        if refused && name.as_str().contains('_') {
             return Err(Rejection::malformed("http1.unexpected_underscore"));
         }
     }
-    if bytes > *max_head_bytes {
+    if bytes > rules.max_bytes(*max_head_bytes) {
         return Err(Rejection::head_too_large("headers_too_large"));
     }
     let mut hosts = head.headers.get_all(HOST).iter();
@@ -119,6 +132,37 @@ pub(crate) fn authority<'a>(head: &'a Parts, limits: &Limits) -> Result<&'a str,
         return Err(invalid_host());
     }
     Ok(authority)
+}
+
+impl HeadRules {
+    /// Bytes that a head may have, where the process takes this many unless a listener says otherwise.
+    pub(crate) fn max_bytes(self, unless: usize) -> usize {
+        self.max_bytes.map_or(unless, |it| it as usize)
+    }
+}
+
+/// Removes the headers with an underscore in their name.
+pub(crate) fn remove_underscores(headers: &mut HeaderMap) {
+    let odd: smallvec::SmallVec<[HeaderName; 2]> = headers
+        .keys()
+        .filter(|name| name.as_str().contains('_'))
+        .cloned()
+        .collect();
+    for name in odd {
+        headers.remove(name);
+    }
+}
+
+/// Removes the dot at the end of a host, in front of its port where it has one.
+pub(crate) fn remove_host_dot(headers: &mut HeaderMap) {
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else {
+        return;
+    };
+    let port = host.rfind(':').unwrap_or(host.len());
+    if let Some(name) = host[..port].strip_suffix('.') {
+        let host = HeaderValue::try_from(format!("{name}{}", &host[port..]));
+        headers.insert(HOST, host.expect("a host without its dot is one"));
+    }
 }
 
 fn invalid_host() -> Rejection {
@@ -160,14 +204,37 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     })
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking {
+    /// The address at the other end of the connection.
+    pub(crate) peer: IpAddr,
+    /// Who the client is taken for.
+    pub(crate) detected: Detected,
+    /// The scheme of the connection.
+    pub(crate) scheme: &'static str,
+    /// What becomes of the request's id.
+    pub(crate) request_id: RequestIdAction,
+}
+
 /// Makes the headers of a request from a client what limits, routes and backends are to see: what means this connection
-/// only is gone, what clients may not say is gone, who they are is added.
+/// only is gone, what clients may not say is gone, who they are is added. Returns the scheme that was asked for.
 pub(crate) fn prepare_request(
     headers: &mut HeaderMap,
-    client: IpAddr,
-    scheme: &'static str,
-    request_id: HeaderValue,
-) {
+    asking: &Asking,
+    rng: &mut fastrand::Rng,
+) -> &'static str {
+    let Asking {
+        peer,
+        detected:
+            Detected {
+                client,
+                trusted_peer,
+                append,
+            },
+        scheme,
+        request_id,
+    } = *asking;
     remove_connection_headers(headers);
     join_cookies(headers);
     let steering: smallvec::SmallVec<[HeaderName; 2]> = headers
@@ -181,7 +248,6 @@ pub(crate) fn prepare_request(
     for name in steering {
         headers.remove(name);
     }
-    headers.remove(X_FORWARDED_CLIENT_CERT);
     if headers.get(TE).is_some() && !wants_trailers(headers) {
         headers.remove(TE);
     }
@@ -189,15 +255,39 @@ pub(crate) fn prepare_request(
     if headers.get(EXPECT).is_some_and(waits) {
         headers.remove(EXPECT);
     }
-    let client = address(client);
-    let forwarded = match headers.contains_key(X_FORWARDED_FOR) {
-        false => client.clone(),
-        true => appended(headers, &client),
-    };
-    headers.insert(X_FORWARDED_FOR, forwarded);
-    headers.insert(X_ENVOY_EXTERNAL_ADDRESS, client);
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    headers.insert(X_REQUEST_ID, request_id);
+    let external = address(client);
+    if append {
+        let peer = match peer == client {
+            true => external.clone(),
+            false => address(peer),
+        };
+        let forwarded = match headers.contains_key(X_FORWARDED_FOR) {
+            false => peer,
+            true => appended(headers, &peer),
+        };
+        headers.insert(X_FORWARDED_FOR, forwarded);
+    }
+    headers.insert(X_ENVOY_EXTERNAL_ADDRESS, external);
+    let has_id = headers.contains_key(X_REQUEST_ID);
+    match request_id {
+        RequestIdAction::Generate => drop(headers.insert(X_REQUEST_ID, self::request_id(rng))),
+        RequestIdAction::PreserveOrGenerate if !has_id => {
+            headers.insert(X_REQUEST_ID, self::request_id(rng));
+        }
+        RequestIdAction::PreserveOrGenerate | RequestIdAction::Preserve => {}
+        RequestIdAction::Disable => drop(headers.remove(X_REQUEST_ID)),
+    }
+    match headers.get(X_FORWARDED_PROTO) {
+        Some(said) if trusted_peer => match said.as_bytes() {
+            b"https" => "https",
+            b"http" => "http",
+            _ => scheme,
+        },
+        Some(_) | None => {
+            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+            scheme
+        }
+    }
 }
 
 /// Makes one `cookie` of several, which HTTP/2 clients may send for the sake of compression and HTTP/1.1 does not know

@@ -4,11 +4,13 @@
 
 mod access_log;
 pub mod body;
+mod client;
 mod cluster;
 mod connection;
 mod cookie;
 mod cors;
 mod credential;
+mod envoy_headers;
 mod exchange;
 mod features;
 mod flags;
@@ -154,6 +156,7 @@ impl Proxy {
             clusters: ClusterRegistry::new(workers, seeds.fork()),
             downstream,
             overloaded: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             clock,
             limits,
             access_log,
@@ -307,6 +310,7 @@ impl Proxy {
         {
             let mut applied = self.applied.lock();
             applied.drained = true;
+            self.shared.draining.store(true, Ordering::Relaxed);
             self.close_ports(&mut applied, |_| true);
         }
         self.shared.downstream.wait_for_none(timeout)

@@ -4,6 +4,8 @@
 //! port is in use, and a worker that stops resets no connection that waits to be accepted. Whoever is awake first
 //! accepts, so the accepting worker hands a connection over where another has clearly fewer.
 
+mod places;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::Counter;
 use crate::connection::{self, Connection};
 use crate::worker::{Shared, Worker};
+use places::{Place, Places};
 
 /// Connections that may wait to be accepted, per port.
 const BACKLOG: i32 = 4_096;
@@ -43,6 +46,7 @@ pub(crate) struct Port {
     socket: TcpListener,
     /// Cancelled when no new connections are taken, and those that exist are to end.
     drain: CancellationToken,
+    places: Places,
     /// Dropped with the port; see [`Closed`].
     _open: mpsc::Sender<()>,
 }
@@ -94,6 +98,7 @@ pub(crate) fn adopt(number: u16, socket: TcpListener) -> io::Result<(Arc<Port>, 
         address: socket.local_addr()?,
         socket,
         drain: CancellationToken::new(),
+        places: Places::default(),
         _open: open,
     };
     Ok((Arc::new(port), closed))
@@ -168,6 +173,7 @@ pub(crate) struct Accepted {
     connection: Connection,
     drain: CancellationToken,
     open: Open,
+    place: Place,
 }
 
 /// What other workers hand over.
@@ -177,13 +183,16 @@ pub(crate) type Handed = handing::Receiver<Accepted>;
 pub(crate) fn close(port: &Port, shared: &Shared) {
     port.drain.cancel();
     while let Ok((stream, peer)) = port.socket.accept() {
-        if let Some(accepted) = admit(shared, port, None, stream, peer) {
+        if let Ok(accepted) = admit(shared, port, None, stream, peer) {
             let seat = &shared.downstream.seats[accepted.open.seat];
             // Only a worker that is full to the brim or stopping does not take it.
             drop(seat.handed.try_send(accepted));
         }
     }
 }
+
+/// A connection that is not served, and how long it is kept all the same.
+struct Refused(std::net::TcpStream, Duration);
 
 /// Counts a connection in and chooses who serves it, unless there are too many.
 fn admit(
@@ -192,8 +201,16 @@ fn admit(
     worker: Option<usize>,
     stream: std::net::TcpStream,
     peer: SocketAddr,
-) -> Option<Accepted> {
+) -> Result<Accepted, Refused> {
     let downstream = &shared.downstream;
+    let table = shared.table.load();
+    let settings = &table.clients.of_port(port.number).policy().socket;
+    let limit = settings.limit;
+    let Some(place) = port.places.take(limit.map(|it| it.value)) else {
+        downstream.cx_limited.count();
+        let delay = limit.map_or(Duration::ZERO, |it| it.close_delay);
+        return Err(Refused(stream, delay));
+    };
     let open = if shared.overloaded.load(Ordering::Relaxed) {
         None
     } else {
@@ -201,9 +218,10 @@ fn admit(
     };
     let Some(open) = open else {
         downstream.cx_overflow.count();
-        return None;
+        return Err(Refused(stream, Duration::ZERO));
     };
-    Some(Accepted {
+    places::configure(&stream, settings);
+    Ok(Accepted {
         connection: Connection {
             peer,
             local: stream.local_addr().unwrap_or(port.address),
@@ -213,13 +231,15 @@ fn admit(
         stream,
         drain: port.drain.clone(),
         open,
+        place,
     })
 }
 
 /// Serves a connection, or hands it to the worker that is to serve it.
 fn assign(worker: &Rc<Worker>, port: &Port, stream: std::net::TcpStream, peer: SocketAddr) {
-    let Some(accepted) = admit(&worker.shared, port, Some(worker.index), stream, peer) else {
-        return;
+    let accepted = match admit(&worker.shared, port, Some(worker.index), stream, peer) {
+        Ok(accepted) => accepted,
+        Err(Refused(stream, delay)) => return port.places.refuse(stream, delay, &port.drain),
     };
     if accepted.open.seat == worker.index {
         serve(worker, accepted);
@@ -239,6 +259,7 @@ fn serve(worker: &Rc<Worker>, accepted: Accepted) {
         connection,
         drain,
         open,
+        place,
     } = accepted;
     let stream = stream
         .set_nonblocking(true)
@@ -247,7 +268,7 @@ fn serve(worker: &Rc<Worker>, accepted: Accepted) {
         Ok(stream) => {
             let served = connection::serve(Rc::clone(worker), stream, connection, drain);
             tokio::task::spawn_local(async move {
-                let _open = open;
+                let _counted = (open, place);
                 served.await;
             });
         }
@@ -265,8 +286,14 @@ pub(crate) struct Downstream {
     pub(crate) cx_total: Counter,
     /// Connections refused because there were too many.
     pub(crate) cx_overflow: Counter,
+    /// Connections refused because their port had as many as its policy allows.
+    pub(crate) cx_limited: Counter,
     /// Connections closed for what came over them.
     pub(crate) cx_protocol_error: Counter,
+    /// Connections closed because they did not begin with the PROXY header that they should have, or with a bad one.
+    pub(crate) cx_proxy_protocol: Counter,
+    /// Connections closed because their PROXY header or ClientHello took too long.
+    pub(crate) cx_inspection_timeout: Counter,
     /// TLS handshakes from the beginning.
     pub(crate) tls_full: Counter,
     /// TLS handshakes that went on with an earlier session.
@@ -283,6 +310,10 @@ pub(crate) struct Downstream {
     pub(crate) cx_head_timeout: Counter,
     /// Connections closed for being idle too long.
     pub(crate) cx_idle_timeout: Counter,
+    /// Connections that ended for having lived as long as their policy allows.
+    pub(crate) cx_max_duration: Counter,
+    /// Connections that ended for having served as many requests as their policy allows.
+    pub(crate) cx_max_requests: Counter,
 }
 
 /// A worker, seen by the others.
@@ -319,7 +350,10 @@ impl Downstream {
             seats: seats.into(),
             cx_total: Counter::default(),
             cx_overflow: Counter::default(),
+            cx_limited: Counter::default(),
             cx_protocol_error: Counter::default(),
+            cx_proxy_protocol: Counter::default(),
+            cx_inspection_timeout: Counter::default(),
             tls_full: Counter::default(),
             tls_resumed: Counter::default(),
             cx_tls_error: Counter::default(),
@@ -328,6 +362,8 @@ impl Downstream {
             cx_server_name: Counter::default(),
             cx_head_timeout: Counter::default(),
             cx_idle_timeout: Counter::default(),
+            cx_max_duration: Counter::default(),
+            cx_max_requests: Counter::default(),
         };
         (Arc::new(downstream), handed)
     }

@@ -141,7 +141,10 @@ async fn exchange(worker: &Worker, cluster: &Arc<ClusterState>, request: Request
         return false;
     };
     let limit = TimeLimits::NONE.of_attempt(None);
-    let Ok(response) = cluster.send(worker, &endpoint, request, &limit).await else {
+    let Ok(response) = cluster
+        .send(worker, &endpoint, request, cluster.scheme(), &limit)
+        .await
+    else {
         return false;
     };
     let (mut body, mut read) = (response.into_body(), 0);

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use http::header::HOST;
 use http::request::Parts;
-use weir_plan::Redirect;
 use weir_plan::features::rate_limit::{
     GlobalRateLimit, LocalRateLimit, RateLimit, RateLimitRule, RateLimitRuleName,
 };
+use weir_plan::{PathNormalisation, Redirect};
 
 use crate::features::rate_limit::{Limited, Selector};
 use crate::path::{Normalised, normalise};
@@ -20,7 +20,7 @@ use crate::router::{Found, host_name};
 /// global ones, each as written.
 pub fn limits(limits: &RateLimit, request: &Parts, client: IpAddr) -> Vec<RateLimitRuleName> {
     let RateLimit { local, global } = limits;
-    let path = path(request);
+    let path = path(request, PathNormalisation::DEFAULT);
     let target = with_query(&path, request.uri.query());
     let limited = Limited {
         method: &request.method,
@@ -53,11 +53,13 @@ pub fn location(redirect: &Redirect, found: &Found, request: &Parts) -> Option<S
             .and_then(|host| host.to_str().ok())
             .unwrap_or_default(),
     };
+    let rules = listener.client.as_ref();
+    let rules = rules.map_or(PathNormalisation::DEFAULT, |it| it.path);
     let requested = Requested {
         scheme: listener.tls.as_ref().map_or("http", |_| "https"),
         host: &host_name(authority),
         port: listener.port,
-        path: &path(request),
+        path: &path(request, rules),
         query: request.uri.query(),
     };
     let location = rewrite::location(redirect, &route.matches.path, &requested)?;
@@ -77,9 +79,9 @@ fn selected(rules: &[RateLimitRule], request: &Limited<'_>) -> Vec<RateLimitRule
 }
 
 /// The path in normal form, as the gateway brings it before anything else.
-fn path(request: &Parts) -> Cow<'_, str> {
-    match normalise(request.uri.path()) {
-        Normalised::Same => Cow::Borrowed(request.uri.path()),
+fn path(request: &Parts, rules: PathNormalisation) -> Cow<'_, str> {
+    match normalise(request.uri.path(), rules) {
+        Normalised::Same | Normalised::Refused => Cow::Borrowed(request.uri.path()),
         Normalised::Changed(path) | Normalised::Redirect(path) => Cow::Owned(path),
     }
 }

@@ -11,18 +11,25 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use weir_plan::{DirectResponse, Redirect, RouteAction, RoutePolicy, RouteRule};
+use tokio::time::Instant;
+use weir_plan::features::timeout::RouteTimeout;
+use weir_plan::{
+    ClientPolicy, DirectResponse, Redirect, RouteAction, RoutePolicy, RouteRule, WithUnderscores,
+};
 
 use crate::body::Body;
+use crate::client::{certificate, detection};
 use crate::connection::Connection;
 use crate::cors;
 use crate::credential;
+use crate::envoy_headers;
 use crate::exchange::Exchange;
 use crate::features::rate_limit::{Limited, Verdict};
 use crate::features::timeout::TimeLimits;
 use crate::features::{fault_injection, http_upgrade};
+use crate::flags::Flag;
 use crate::forward::forward;
-use crate::headers;
+use crate::headers::{self, Asking, HeadRules};
 use crate::operators::{self, Filling, Known};
 use crate::path::{Normalised, normalise};
 use crate::rejection::Rejection;
@@ -36,10 +43,20 @@ pub(crate) async fn serve(
     worker: &Rc<Worker>,
     connection: &Arc<Connection>,
     request: Request<Incoming>,
+    begun: Option<Instant>,
 ) -> Response<Body> {
     let mut exchange = Exchange::begin(worker, connection);
+    exchange.begun = begun;
     let answer = answer(worker, &mut exchange, request).await;
     finish(exchange, answer)
+}
+
+/// Notes a request that has not come whole in time. The connection has answered by itself.
+pub(crate) fn late(worker: &Worker, connection: &Arc<Connection>, details: &'static str) {
+    let mut exchange = Exchange::begin(worker, connection);
+    exchange.details = Cow::Borrowed(details);
+    exchange.status = Some(StatusCode::REQUEST_TIMEOUT);
+    exchange.delivered = true;
 }
 
 /// Refuses a request whose framing is not to be trusted, whatever its route would say.
@@ -77,12 +94,15 @@ async fn answer(
 ) -> Result<Response<Body>, Rejection> {
     let (mut head, body) = request.into_parts();
     exchange.bodiless = body.is_end_stream();
-    let upgrade = http_upgrade::wanted(&head);
+    let upgrade = http_upgrade::wanted(&head, &exchange.settings.ignored_upgrades);
     note(exchange, &head);
     if worker.shared.overloaded.load(Ordering::Relaxed) {
         return Err(Rejection::overloaded());
     }
     accept(worker, exchange, &mut head)?;
+    if let Some(answer) = health(worker, exchange, &head) {
+        return Err(answer);
+    }
     let entry = find_route(worker, exchange, &head)?;
     let RouteRule {
         name: _,
@@ -110,7 +130,7 @@ async fn answer(
         http_upgrade: upgrades,
         telemetry: _,
     } = &**policy;
-    exchange.limits = TimeLimits::new(timeout, exchange.started);
+    exchange.limits = time_limits(timeout, exchange);
     if let Some(cors) = cors {
         exchange.origin = cors::allowed_origin(cors, &head.headers);
     }
@@ -144,7 +164,10 @@ fn finish(
 ) -> Response<Body> {
     let mut response = answer.unwrap_or_else(|mut rejection| {
         exchange.rejected(&mut rejection);
-        rejection.into_response(exchange.request.grpc, exchange.is_incomplete())
+        let told = envoy_headers::of_rejection(&exchange, &rejection);
+        let mut response = rejection.into_response(exchange.request.grpc, exchange.is_incomplete());
+        response.headers_mut().extend(told);
+        response
     });
     if let Some(entry) = &exchange.entry {
         let rule = &entry.route.rule;
@@ -156,6 +179,10 @@ fn finish(
     for (name, value) in exchange.limit_headers.drain(..) {
         response.headers_mut().append(name, value);
     }
+    if let Some(changes) = &exchange.settings.late_response {
+        changes.apply(response.headers_mut());
+    }
+    exchange.limits.answer();
     *response.version_mut() = Version::HTTP_11;
     if exchange.is_connect && !exchange.switched && response.status().is_success() {
         // It would tell the client that there is a tunnel.
@@ -196,13 +223,48 @@ fn note(exchange: &mut Exchange, head: &Parts) {
 
 /// Refuses what a gateway should not take, and brings the rest into the form that limits, routes and backends see.
 fn accept(worker: &Worker, exchange: &mut Exchange, head: &mut Parts) -> Result<(), Rejection> {
-    headers::authority(head, &worker.shared.limits)?;
+    let settings = Arc::clone(&exchange.settings);
+    let ClientPolicy {
+        path,
+        headers: rules,
+        ip_detection,
+        http1,
+        // Of connections, of time limits, of what is asked for, of what is sent on.
+        origin: _,
+        socket: _,
+        connection: _,
+        timeout: _,
+        http2: _,
+        health_check: _,
+        scheme: _,
+    } = settings.policy();
+    let taken = HeadRules {
+        underscores: rules.with_underscores,
+        max_bytes: rules.max_bytes,
+    };
+    headers::authority(head, &worker.shared.limits, taken)?;
+    if rules.with_underscores == WithUnderscores::DropHeader {
+        headers::remove_underscores(&mut head.headers);
+    }
     if let Some(authority) = head.uri.authority() {
         let host = HeaderValue::try_from(authority.as_str());
         let host = host.map_err(|_| Rejection::malformed("http1.invalid_host"))?;
         head.headers.insert(HOST, host);
     }
-    head.uri = match (head.uri.path_and_query(), normalise(head.uri.path())) {
+    if let Some(host) = &http1.http10_default_host
+        && head.version == Version::HTTP_10
+        && !head.headers.contains_key(HOST)
+        && let Ok(host) = HeaderValue::try_from(&**host)
+    {
+        head.headers.insert(HOST, host);
+    }
+    if rules.strip_trailing_host_dot {
+        headers::remove_host_dot(&mut head.headers);
+    }
+    if let Some(changes) = &settings.early_request {
+        changes.apply(&mut head.headers);
+    }
+    head.uri = match (head.uri.path_and_query(), normalise(head.uri.path(), *path)) {
         (Some(target), Normalised::Same) => Uri::from(target.clone()),
         // CONNECT has no path, and no route.
         (None, _) => head.uri.clone(),
@@ -220,15 +282,29 @@ fn accept(worker: &Worker, exchange: &mut Exchange, head: &mut Parts) -> Result<
                     location,
                     "path_normalization_failed",
                 ),
-                Ok(_) | Err(_) => {
-                    Rejection::new(StatusCode::BAD_REQUEST, "path_normalization_failed")
-                }
+                Ok(_) | Err(_) => unusable_path(),
             });
         }
+        (Some(_), Normalised::Refused) => return Err(unusable_path()),
     };
-    let request_id = headers::request_id(&mut worker.rng());
-    let (client, scheme) = (exchange.client(), exchange.connection.scheme());
-    headers::prepare_request(&mut head.headers, client, scheme, request_id);
+    let peer = exchange.connection.peer.ip().to_canonical();
+    let detected = detection::detect(ip_detection, peer, &head.headers)?;
+    exchange.comes_from(detected.client);
+    let asking = Asking {
+        peer,
+        detected,
+        scheme: exchange.connection.scheme(),
+        request_id: rules.request_id,
+    };
+    exchange.scheme = headers::prepare_request(&mut head.headers, &asking, &mut worker.rng());
+    let shown = exchange.connection.tls.as_ref();
+    let shown = shown.and_then(|it| it.client.as_deref());
+    certificate::forward(
+        &rules.client_cert,
+        shown,
+        &settings.shown,
+        &mut head.headers,
+    );
     exchange.request.target = head.uri.clone();
     if exchange.is_logged() {
         exchange.request.authority = head.headers.get(HOST).cloned();
@@ -237,6 +313,36 @@ fn accept(worker: &Worker, exchange: &mut Exchange, head: &mut Parts) -> Result<
         exchange.keep_request(&head.headers);
     }
     Ok(())
+}
+
+fn unusable_path() -> Rejection {
+    Rejection::new(StatusCode::BAD_REQUEST, "path_normalization_failed")
+}
+
+/// The answer to those who look after the listener's health.
+fn health(worker: &Worker, exchange: &Exchange, head: &Parts) -> Option<Rejection> {
+    let path = exchange.settings.policy().health_check.as_deref()?;
+    let asked = head.uri.path_and_query().map(PathAndQuery::as_str);
+    (asked == Some(path)).then(|| {
+        if worker.shared.draining.load(Ordering::Relaxed) {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            let mut failed = Rejection::new(status, "health_check_failed");
+            failed.close = true;
+            failed.flag(Flag::FailedLocalHealthCheck)
+        } else {
+            Rejection::new(StatusCode::OK, "health_check_ok")
+        }
+    })
+}
+
+/// The limits of the route, and those of the listener.
+fn time_limits(timeout: &RouteTimeout, exchange: &Exchange) -> TimeLimits {
+    let start = exchange.started;
+    let limits = TimeLimits::new(timeout, start);
+    let policy = exchange.settings.policy();
+    let received = policy.timeout.request_received;
+    let received = received.and_then(|it| exchange.begun.unwrap_or(start).checked_add(it));
+    limits.within(policy.connection.max_stream_duration, start, received)
 }
 
 fn find_route(
@@ -318,7 +424,7 @@ fn check_limits(
 
 fn redirect(to: &Redirect, exchange: &Exchange, entry: &RouteEntry, head: &Parts) -> Rejection {
     let requested = Requested {
-        scheme: exchange.connection.scheme(),
+        scheme: exchange.scheme,
         host: &host(head),
         port: exchange.connection.port,
         path: head.uri.path(),

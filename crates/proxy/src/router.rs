@@ -15,7 +15,7 @@ use std::sync::Arc;
 use http::header::HOST;
 use http::{HeaderMap, Method};
 use weir_plan::features::http_upgrade::{HttpUpgrade, HttpUpgrades};
-use weir_plan::{Listener, Plan, Route, RouteName, VirtualHost};
+use weir_plan::{Listener, PathNormalisation, Plan, Route, RouteName, VirtualHost};
 
 use crate::path::{Normalised, normalise};
 use crate::pattern::Patterns;
@@ -99,8 +99,8 @@ impl Router {
                 .and_then(|host| host.to_str().ok())
                 .unwrap_or_default(),
         };
-        let path = match normalise(request.uri.path()) {
-            Normalised::Same => Cow::Borrowed(request.uri.path()),
+        let path = match normalise(request.uri.path(), self.path_rules(port)) {
+            Normalised::Same | Normalised::Refused => Cow::Borrowed(request.uri.path()),
             Normalised::Changed(path) | Normalised::Redirect(path) => Cow::Owned(path),
         };
         let LookedUp { listener, entry } = self.look_up(
@@ -117,6 +117,19 @@ impl Router {
             listener: Arc::clone(&listener?.listener),
             route: Arc::clone(&entry?.route),
         })
+    }
+}
+
+impl<S> Router<S> {
+    /// What becomes of the paths of requests on a port.
+    fn path_rules(&self, port: u16) -> PathNormalisation {
+        let listeners = self.listeners.iter().map(|it| &it.listener);
+        let mut policies = listeners
+            .filter(|it| it.port == port)
+            .filter_map(|it| it.client.as_ref());
+        policies
+            .next()
+            .map_or(PathNormalisation::DEFAULT, |it| it.path)
     }
 }
 

@@ -12,6 +12,7 @@ use weir_plan::{
     WeightedTarget,
 };
 
+use crate::client::Clients;
 use crate::cluster::ClusterState;
 use crate::connection::Connection;
 use crate::features::rate_limit::{GlobalStore, Making, RouteLimits};
@@ -28,6 +29,8 @@ pub(crate) struct RoutingTable {
     router: Router<RouteState>,
     listeners: HashMap<ListenerName, Arc<ListenerStats>>,
     patterns: Patterns,
+    /// How listeners deal with their clients.
+    pub(crate) clients: Clients,
     /// Which of the ports speak TLS, and what they show.
     pub(crate) tls: TlsPorts,
 }
@@ -78,6 +81,7 @@ impl RoutingTable {
             ),
             listeners: HashMap::new(),
             patterns: Patterns::default(),
+            clients: Clients::none(),
             tls: TlsPorts::default(),
         }
     }
@@ -134,10 +138,12 @@ impl RoutingTable {
                 }
             },
         );
+        let clients = Clients::build(plan, previous.map(|it| &it.clients), &mut patterns);
         Self {
             router,
             listeners,
             patterns,
+            clients,
             tls: TlsPorts::build(plan, previous.map(|it| &it.tls)),
         }
     }

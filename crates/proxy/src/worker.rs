@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) downstream: Arc<Downstream>,
     /// Whether new connections and requests are refused, for the process has no room for them.
     pub(crate) overloaded: AtomicBool,
+    /// Whether the process is about to end.
+    pub(crate) draining: AtomicBool,
     /// The time that limits go by.
     pub(crate) clock: Clock,
     /// Bounds on what comes from outside.

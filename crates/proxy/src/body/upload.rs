@@ -1,6 +1,6 @@
 //! A client's request body on its way to endpoints: read once, sent as often as there are attempts.
 //!
-//! Up to 32 KiB are kept for further attempts, where there may be any, or read ahead while there is no connection yet,
+//! As much as the listener buffers for a connection (32 KiB unless it says otherwise) is kept for further attempts, where there may be any, or read ahead while there is no connection yet,
 //! so that a small request counts as received whatever its endpoint does. Beyond that the body goes straight through.
 
 use std::io;
@@ -19,9 +19,6 @@ use super::{BodyError, Tap};
 use crate::features::timeout::Progress;
 use crate::trailers;
 
-/// Bytes kept of a request's body: Envoy Gateway's connection buffer, which bounds what can be retried.
-const KEPT: usize = 32_768;
-
 /// The body of one request.
 #[derive(Debug)]
 pub(crate) struct Upload(Mutex<State>);
@@ -33,7 +30,11 @@ struct State {
     /// What has been read: everything from the first byte while `whole`, else what nobody has taken yet.
     kept: Vec<u8>,
     whole: bool,
+    /// Bytes that are kept at most.
+    most: usize,
     trailers: Option<HeaderMap>,
+    /// Whether trailers are passed on.
+    with_trailers: bool,
     end: Option<End>,
     received: u64,
     moved: Instant,
@@ -46,6 +47,17 @@ struct State {
     taps: Vec<Tap>,
     /// Who waits for the end of the request.
     waiting: Option<Waker>,
+}
+
+/// What is kept of a body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keeping {
+    /// Whether it is kept for further attempts, as long as it fits.
+    pub(crate) again: bool,
+    /// Bytes that are kept at most: what the listener buffers for a connection, which bounds what can be retried.
+    pub(crate) most: usize,
+    /// Whether trailers are passed on.
+    pub(crate) trailers: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,14 +79,21 @@ pub(super) struct Attempt {
 }
 
 impl Upload {
-    /// A body that is about to come. `keep`: there may be further attempts. `taps` copy it.
-    pub(crate) fn new(source: Incoming, keep: bool, taps: Vec<Tap>, now: Instant) -> Self {
+    /// A body that is about to come. `taps` copy it.
+    pub(crate) fn new(source: Incoming, keeping: Keeping, taps: Vec<Tap>, now: Instant) -> Self {
+        let Keeping {
+            again,
+            most,
+            trailers,
+        } = keeping;
         Self(Mutex::new(State {
             length: source.size_hint(),
             source,
             kept: Vec::new(),
-            whole: keep,
+            whole: again,
+            most,
             trailers: None,
+            with_trailers: trailers,
             end: None,
             received: 0,
             moved: now,
@@ -137,7 +156,7 @@ impl Upload {
     /// Reads ahead while no attempt reads.
     pub(crate) fn read_ahead(&self, cx: &mut Context<'_>) {
         let mut state = self.0.lock();
-        while !state.reading && state.end.is_none() && state.kept.len() < KEPT {
+        while !state.reading && state.end.is_none() && state.kept.len() < state.most {
             match state.poll_source(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Some(data)) => state.keep(&data),
@@ -171,7 +190,8 @@ impl State {
                         return Poll::Ready(Some(data));
                     }
                     Err(frame) => {
-                        self.trailers = frame.into_trailers().ok();
+                        let trailers = frame.into_trailers().ok();
+                        self.trailers = trailers.filter(|_| self.with_trailers);
                         if let Some(trailers) = &mut self.trailers {
                             trailers::prepare(trailers);
                         }
@@ -206,7 +226,7 @@ impl State {
     /// Keeps what was read ahead.
     fn keep(&mut self, data: &[u8]) {
         self.kept.extend_from_slice(data);
-        self.whole &= self.kept.len() <= KEPT;
+        self.whole &= self.kept.len() <= self.most;
     }
 
     /// Keeps what is sent on at the same time, for further attempts.
@@ -214,7 +234,7 @@ impl State {
         if !self.whole {
             return;
         }
-        if self.kept.len() + data.len() <= KEPT {
+        if self.kept.len() + data.len() <= self.most {
             self.kept.extend_from_slice(data);
         } else {
             self.whole = false;

@@ -7,17 +7,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConnection};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use weir_plan::ListenerName;
 
 use super::LATE_HANDSHAKE;
+use super::stream::Socket;
+use crate::client::certificate::ClientCertificate;
 use crate::cluster::Counter;
 use crate::listener::Downstream;
 use crate::tls::TlsPort;
@@ -37,11 +40,22 @@ pub(crate) struct TlsFacts {
     pub(crate) version: &'static str,
     /// The cipher suite, by its IANA name.
     pub(crate) cipher: &'static str,
+    /// The certificate that the client has shown, if it has one.
+    pub(crate) client: Option<Arc<ClientCertificate>>,
+}
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// When its ClientHello has to be here.
+    pub(super) inspected: Instant,
+    /// For the handshake as a whole.
+    pub(super) handshake: Duration,
 }
 
 /// A connection within TLS.
 pub(super) struct Secured {
-    pub(super) stream: Box<TlsStream<TcpStream>>,
+    pub(super) stream: Box<TlsStream<Socket>>,
     pub(super) facts: Box<TlsFacts>,
 }
 
@@ -49,7 +63,8 @@ pub(super) struct Secured {
 pub(super) async fn secure(
     worker: &Worker,
     port: &TlsPort,
-    stream: TcpStream,
+    stream: Socket,
+    times: Times,
     drain: &CancellationToken,
 ) -> Option<Secured> {
     let shared = &worker.shared;
@@ -58,13 +73,14 @@ pub(super) async fn secure(
         drain.cancelled().await;
         sleep(LATE_HANDSHAKE).await;
     };
-    let limited = timeout(shared.limits.handshake_timeout, shake(port, stream));
+    let limited = timeout(times.handshake, shake(port, stream, times.inspected));
     let Downstream {
         tls_full,
         tls_resumed,
         cx_tls_error,
         cx_handshake_timeout,
         cx_handshake_overflow,
+        cx_inspection_timeout,
         cx_server_name,
         ..
     } = &*shared.downstream;
@@ -80,6 +96,7 @@ pub(super) async fn secure(
                 return Some(secured);
             }
             Ok(Err(Failure::ServerName)) => cx_server_name,
+            Ok(Err(Failure::Late)) => cx_inspection_timeout,
             Ok(Err(Failure::Tls(error))) => {
                 tracing::debug!(%error, "a TLS handshake failed");
                 cx_tls_error
@@ -96,19 +113,22 @@ pub(super) async fn secure(
 enum Failure {
     /// No listener is there for the name that the client asks for.
     ServerName,
+    /// Its ClientHello took too long.
+    Late,
     /// It is no TLS, or none that both sides speak.
     Tls(io::Error),
 }
 
-async fn shake(port: &TlsPort, stream: TcpStream) -> Result<Secured, Failure> {
+async fn shake(port: &TlsPort, stream: Socket, inspected: Instant) -> Result<Secured, Failure> {
     let acceptor = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
-    let start = acceptor.await.map_err(Failure::Tls)?;
+    let start = timeout_at(inspected, acceptor).await;
+    let start = start.map_err(|_| Failure::Late)?.map_err(Failure::Tls)?;
     let hello = start.client_hello();
     // rustls gives it in lower case, and only where it is a host name.
     let server_name = hello.server_name().map(Box::from);
     let Some(listener) = port.choose(server_name.as_deref()) else {
         // It is taken at once: nothing has been sent before it.
-        let _ = start.io.try_write(UNRECOGNIZED_NAME);
+        start.io.try_send(UNRECOGNIZED_NAME);
         return Err(Failure::ServerName);
     };
     let config = listener.config.clone();
@@ -119,6 +139,7 @@ async fn shake(port: &TlsPort, stream: TcpStream) -> Result<Secured, Failure> {
         server_name,
         version: version(session),
         cipher: cipher(session),
+        client: ClientCertificate::new(session.peer_certificates()),
     };
     Ok(Secured {
         stream: Box::new(stream),

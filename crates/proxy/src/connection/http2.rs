@@ -16,24 +16,25 @@ use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use weir_plan::ClientHttp2;
+use weir_plan::features::connection::ConnectionKeepalive;
 
 use super::extended;
 use super::frames::Noted;
+use super::life::{Life, Over};
 use super::socket::Noticed;
 use super::timed::{Timed, Watcher};
 use super::{Connection, ended};
+use crate::client::ClientSettings;
 use crate::request;
 use crate::worker::Worker;
 
-/// Requests at one time over one connection: Envoy Gateway's default.
-const MAX_CONCURRENT_STREAMS: u32 = 100;
-/// Bytes of request bodies that may be on their way, for a stream and for all: Envoy Gateway's defaults.
-const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Longer than any connection lives.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// Bytes of a response that are kept for a client that does not take them, per stream.
 const MAX_SEND_BUFFER: usize = 64 * 1024;
 /// How long the requests in progress may go on when the port is drained, before the connection is closed. Only those
@@ -45,10 +46,23 @@ pub(super) async fn serve(
     worker: Rc<Worker>,
     (io, noted): (Noticed, Rc<Noted>),
     connection: Arc<Connection>,
+    settings: &ClientSettings,
     drain: CancellationToken,
 ) {
     let limits = &worker.shared.limits;
-    let (head_timeout, idle_timeout) = (limits.head_timeout, limits.idle_timeout);
+    let times = settings.times(limits);
+    let (head_timeout, idle_timeout) = (times.head, times.idle.unwrap_or(FOR_EVER));
+    let life = Rc::new(Life::begin(&settings.policy().connection, Instant::now()));
+    let ClientHttp2 {
+        initial_stream_window_size,
+        initial_connection_window_size,
+        max_concurrent_streams,
+        // h2 ends the stream of a malformed message, whatever is asked for.
+        on_invalid_message: _,
+        keepalive,
+    } = &settings.policy().http2;
+    let head_bytes = settings.policy().headers.max_bytes;
+    let head_bytes = head_bytes.map_or(limits.max_head_bytes, |it| it as usize);
     let streams = Rc::new(Streams {
         next: RefCell::default(),
         active: Cell::new(0),
@@ -56,28 +70,44 @@ pub(super) async fn serve(
     });
     let mut builder = http2::Builder::new(PerStream(Rc::clone(&streams)));
     builder
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(*max_concurrent_streams)
+        .initial_stream_window_size(*initial_stream_window_size)
+        .initial_connection_window_size(*initial_connection_window_size)
         .max_send_buf_size(MAX_SEND_BUFFER)
         .enable_connect_protocol()
-        .max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX));
+        .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX));
+    if let Some(ConnectionKeepalive {
+        interval: Some(interval),
+        timeout,
+        // Many connections that are pinged at one time are no burden here.
+        interval_jitter: _,
+        // Clients are not asked before their requests are answered.
+        idle_interval: _,
+    }) = keepalive
+    {
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(*interval)
+            .keep_alive_timeout(*timeout);
+    }
     let service = {
         let (worker, connection, streams) = (
             Rc::clone(&worker),
             Arc::clone(&connection),
             Rc::clone(&streams),
         );
+        let life = Rc::clone(&life);
         service_fn(move |mut request: Request<Incoming>| {
             let overdue = Arc::new(Overdue::default());
             streams.next.replace(Some(Arc::clone(&overdue)));
+            life.request();
             let (worker, connection) = (Rc::clone(&worker), Arc::clone(&connection));
             let streams = Rc::clone(&streams);
             let connects = request.method() == Method::CONNECT;
             let client = connects.then(|| hyper::upgrade::on(&mut request));
             extended::into_upgrade(&mut request);
             async move {
-                let mut response = request::serve(&worker, &connection, request).await;
+                let mut response = request::serve(&worker, &connection, request, None).await;
                 if let (Some(tunnel), Some(client)) = (response.body_mut().take_tunnel(), client) {
                     extended::agree(&mut response);
                     let open = Open::new(&streams);
@@ -95,6 +125,8 @@ pub(super) async fn serve(
     let mut served = pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut alarm = pin!(sleep_until(streams.changed.get() + idle_timeout));
     let mut draining = pin!(drain.cancelled());
+    let mut old = pin!(life.old());
+    let is_limited = life.is_limited();
     // When the connection is closed whatever is in progress.
     let mut last_call = None;
     loop {
@@ -110,6 +142,12 @@ pub(super) async fn serve(
             if last_call.is_none() && draining.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Event::Drain);
             }
+            if is_limited && last_call.is_none() {
+                let aged = old.as_mut().poll(cx).is_ready().then_some(Over::Age);
+                if let Some(over) = aged.or_else(|| life.is_over(Instant::now())) {
+                    return Poll::Ready(Event::Over(over));
+                }
+            }
             alarm.as_mut().poll(cx).map(|()| Event::Alarm)
         })
         .await;
@@ -120,6 +158,12 @@ pub(super) async fn serve(
                     worker.shared.downstream.cx_protocol_error.count();
                 }
                 return ended(&worker, &connection, &error);
+            }
+            Event::Over(over) => {
+                over.count(&worker.shared.downstream);
+                served.as_mut().graceful_shutdown();
+                last_call = Some(idle_timeout.min(IDLE_AFTER_GOAWAY));
+                alarm.as_mut().reset(Instant::now());
             }
             Event::Drain => {
                 served.as_mut().graceful_shutdown();
@@ -156,6 +200,8 @@ pub(super) async fn serve(
 enum Event {
     Ended(hyper::Result<()>),
     Drain,
+    /// It has lived as long as it may.
+    Over(Over),
     Alarm,
 }
 

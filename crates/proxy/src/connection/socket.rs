@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::{Frames, Noted, PREFACE};
 use super::framing::{Framing, Wrong};
+use super::phase::{HEAD, IDLE, Phase};
 use super::stream::Stream;
-use super::{HEAD, IDLE, Phase};
 
 /// A socket whose bytes are looked at on the way.
 pub(super) struct Noticed {

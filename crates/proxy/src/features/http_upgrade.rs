@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use weir_plan::features::http_upgrade::{HttpUpgrade, HttpUpgrades};
 
+use crate::client::header_rules::Texts;
 use crate::rejection::Rejection;
 
 /// What a request asks for.
@@ -56,8 +57,8 @@ impl Switch {
     }
 }
 
-/// What a request asks for, before the headers that say so are removed.
-pub(crate) fn wanted(head: &Parts) -> Wanted {
+/// What a request asks for, before the headers that say so are removed. `ignored`: protocols that are overlooked.
+pub(crate) fn wanted(head: &Parts, ignored: &Texts) -> Wanted {
     if head.method == Method::CONNECT {
         return Wanted::Connect;
     }
@@ -68,8 +69,9 @@ pub(crate) fn wanted(head: &Parts) -> Wanted {
     if !tokens(&head.headers, &CONNECTION).any(|it| it.eq_ignore_ascii_case(b"upgrade")) {
         return Wanted::Nothing;
     }
-    let mut protocols =
-        tokens(&head.headers, &UPGRADE).filter(|it| !it.eq_ignore_ascii_case(b"h2c"));
+    let mut protocols = tokens(&head.headers, &UPGRADE)
+        .filter(|it| !it.eq_ignore_ascii_case(b"h2c"))
+        .filter(|it| !is_ignored(it, ignored));
     match (protocols.next(), protocols.next()) {
         (None, _) => Wanted::Nothing,
         (Some(protocol), None) => match HeaderValue::from_bytes(protocol) {
@@ -78,6 +80,11 @@ pub(crate) fn wanted(head: &Parts) -> Wanted {
         },
         (Some(_), Some(_)) => Wanted::Choice,
     }
+}
+
+fn is_ignored(protocol: &[u8], ignored: &Texts) -> bool {
+    !ignored.is_empty()
+        && std::str::from_utf8(protocol).is_ok_and(|it| ignored.any(&it.to_ascii_lowercase()))
 }
 
 /// What a request may switch to, if it asks for something. `bodiless`: nothing follows its head, so that there
@@ -162,8 +169,14 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> impl Iterator<
 #[cfg(test)]
 mod tests {
     use http::Request;
+    use weir_plan::StringMatch;
 
     use super::*;
+    use crate::pattern::Patterns;
+
+    fn none() -> Texts {
+        Texts::new(&[], &mut Patterns::default())
+    }
 
     fn parts(version: Version, headers: &[(&str, &str)]) -> Parts {
         let mut request = Request::get("/").version(version);
@@ -188,10 +201,10 @@ mod tests {
         ];
         for (connection, upgrade, expected) in cases {
             let headers = [("connection", connection), ("upgrade", upgrade)];
-            let found = wanted(&parts(Version::HTTP_11, &headers));
+            let found = wanted(&parts(Version::HTTP_11, &headers), &none());
             assert_eq!(found, expected, "{connection} | {upgrade}");
             assert_eq!(
-                wanted(&parts(Version::HTTP_10, &headers)),
+                wanted(&parts(Version::HTTP_10, &headers), &none()),
                 Wanted::Nothing,
                 "an old version has no upgrades"
             );
@@ -201,9 +214,37 @@ mod tests {
             ("upgrade", "a"),
             ("upgrade", "b"),
         ];
-        assert_eq!(wanted(&parts(Version::HTTP_11, &two)), Wanted::Choice);
+        assert_eq!(
+            wanted(&parts(Version::HTTP_11, &two), &none()),
+            Wanted::Choice
+        );
         let bare = [("upgrade", "websocket")];
-        assert_eq!(wanted(&parts(Version::HTTP_11, &bare)), Wanted::Nothing);
+        assert_eq!(
+            wanted(&parts(Version::HTTP_11, &bare), &none()),
+            Wanted::Nothing
+        );
+    }
+
+    #[test]
+    fn some_are_overlooked() {
+        let ignored = [
+            StringMatch::Exact("Foo".into()),
+            StringMatch::Prefix("tls/".into()),
+        ];
+        let ignored = Texts::new(&ignored, &mut Patterns::default());
+        // (upgrade, what is wanted)
+        let one = |name: &'static str| Wanted::Protocol(HeaderValue::from_static(name));
+        let cases = [
+            ("foo", Wanted::Nothing),
+            ("TLS/1.2, FOO", Wanted::Nothing),
+            ("foo, websocket", one("websocket")),
+            ("food", one("food")),
+        ];
+        for (upgrade, expected) in cases {
+            let headers = [("connection", "upgrade"), ("upgrade", upgrade)];
+            let found = wanted(&parts(Version::HTTP_11, &headers), &ignored);
+            assert_eq!(found, expected, "{upgrade}");
+        }
     }
 
     #[test]

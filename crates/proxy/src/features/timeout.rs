@@ -15,6 +15,9 @@ use weir_plan::features::timeout::RouteTimeout;
 use crate::flags::Flag;
 use crate::rejection::Rejection;
 
+/// The details of a request that has not come whole in time.
+pub(crate) const RECEIVED_TOO_LATE: &str = "request_overall_timeout";
+
 /// A time limit that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expired {
@@ -24,17 +27,19 @@ pub(crate) enum Expired {
     Attempt,
     /// `streamIdleTimeout`
     Idle,
-    /// `maxStreamDuration`
+    /// `maxStreamDuration`, of the route or the listener
     Duration,
+    /// `requestReceivedTimeout` of the listener
+    Received,
 }
 
 impl Expired {
-    /// Its flag; the limit of the whole exchange has none.
+    /// Its flag; the limits of the whole exchange and of receiving have none.
     pub(crate) const fn flag(self) -> Option<Flag> {
         match self {
             Self::Request | Self::Attempt => Some(Flag::UpstreamRequestTimeout),
             Self::Idle => Some(Flag::StreamIdleTimeout),
-            Self::Duration => None,
+            Self::Duration | Self::Received => None,
         }
     }
 
@@ -45,6 +50,7 @@ impl Expired {
             Self::Attempt => "upstream_per_try_timeout",
             Self::Idle => "stream_idle_timeout",
             Self::Duration => "max_duration_timeout",
+            Self::Received => RECEIVED_TOO_LATE,
         }
     }
 
@@ -56,6 +62,7 @@ impl Expired {
             }
             Self::Idle => (status_of(incomplete), "stream timeout"),
             Self::Duration => (status_of(incomplete), "downstream duration timeout"),
+            Self::Received => (StatusCode::REQUEST_TIMEOUT, "request timeout"),
         };
         let rejection = Rejection::new(status, self.details()).body(body);
         match self.flag() {
@@ -80,6 +87,8 @@ pub(crate) struct TimeLimits {
     request: Option<Duration>,
     stream_idle: Option<Duration>,
     until: Option<Instant>,
+    /// When the whole request has to be here.
+    received: Option<Instant>,
     forwarded: Option<Instant>,
 }
 
@@ -106,6 +115,7 @@ impl TimeLimits {
         request: None,
         stream_idle: None,
         until: None,
+        received: None,
         forwarded: None,
     };
 
@@ -120,8 +130,33 @@ impl TimeLimits {
             request: *request,
             stream_idle: *stream_idle,
             until: max_stream_duration.and_then(|most| start.checked_add(most)),
+            received: None,
             forwarded: None,
         }
+    }
+
+    /// The same within what the listener allows its clients: the longest duration, where the route has none of its own,
+    /// and when the whole request has to be here.
+    pub(crate) fn within(
+        mut self,
+        duration: Option<Duration>,
+        start: Instant,
+        received: Option<Instant>,
+    ) -> Self {
+        self.until = self.until.or_else(|| start.checked_add(duration?));
+        self.received = received;
+        self
+    }
+
+    /// How long the request's own limit leaves, from when it is forwarded. None: it has none.
+    pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
+        let until = self.forwarded?.checked_add(self.request?)?;
+        Some(until.saturating_duration_since(now))
+    }
+
+    /// The answer begins: it is not held up by what the client has yet to send.
+    pub(crate) fn answer(&mut self) {
+        self.received = None;
     }
 
     /// Delays made on purpose are over: from now on, the request's own limit counts.
@@ -159,6 +194,9 @@ impl TimeLimits {
             attempt.map(|at| (at, Expired::Attempt)),
             idle.map(|at| (at, Expired::Idle)),
             self.until.map(|at| (at, Expired::Duration)),
+            self.received
+                .filter(|_| complete.is_none())
+                .map(|at| (at, Expired::Received)),
         ]
         .into_iter()
         .flatten()

@@ -164,8 +164,9 @@ pub const DOCS: &[MetricDoc] = &[
         "weir_downstream_connections_closed_total",
         "counter",
         &["reason"],
-        "Connections from clients closed by us: overflow (too many), protocol_error, head_timeout, idle, or before their \
-         requests tls_error (no TLS that both speak), tls_timeout, tls_overflow (too many handshakes) or \
+        "Connections from clients closed by us: overflow (too many), limit (too many on their port, by its policy), \
+         protocol_error, head_timeout, idle, max_duration, max_requests, or before their requests proxy_protocol (no \
+         PROXY header where there has to be one, or a bad one), inspection_timeout, tls_error (no TLS that both speak), tls_timeout, tls_overflow (too many handshakes) or \
          tls_server_name (no listener has the name)",
     ),
     doc(

@@ -274,6 +274,9 @@ fn downstream(shared: &Shared, text: &mut Text) {
     text.family("weir_downstream_connections_closed_total");
     for (reason, counter) in [
         ("overflow", &downstream.cx_overflow),
+        ("limit", &downstream.cx_limited),
+        ("proxy_protocol", &downstream.cx_proxy_protocol),
+        ("inspection_timeout", &downstream.cx_inspection_timeout),
         ("protocol_error", &downstream.cx_protocol_error),
         ("tls_error", &downstream.cx_tls_error),
         ("tls_timeout", &downstream.cx_handshake_timeout),
@@ -281,6 +284,8 @@ fn downstream(shared: &Shared, text: &mut Text) {
         ("tls_server_name", &downstream.cx_server_name),
         ("head_timeout", &downstream.cx_head_timeout),
         ("idle", &downstream.cx_idle_timeout),
+        ("max_duration", &downstream.cx_max_duration),
+        ("max_requests", &downstream.cx_max_requests),
     ] {
         text.value(&[reason], counter.get());
     }

@@ -167,16 +167,12 @@ impl ClusterState {
         self: &Arc<Self>,
         worker: usize,
         endpoint: &Arc<EndpointState>,
-        request: Request<Body>,
+        (request, scheme): (Request<Body>, Scheme),
         limit: &AttemptLimit,
     ) -> Result<Response<Body>, SendError> {
         let unsent = |kind, request| SendError {
             kind,
             request: Some(request),
-        };
-        let scheme = match self.tls() {
-            Some(_) => Scheme::HTTPS,
-            None => Scheme::HTTP,
         };
         let tunnels =
             request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::header::{HOST, UPGRADE};
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -57,9 +57,17 @@ pub(crate) enum SendErrorKind {
 }
 
 impl ClusterState {
+    /// The scheme of what is sent to it.
+    pub(crate) fn scheme(&self) -> Scheme {
+        match self.tls() {
+            Some(_) => Scheme::HTTPS,
+            None => Scheme::HTTP,
+        }
+    }
+
     /// Sends a request to an endpoint and returns the head of the response. Its body holds the connection, which
-    /// serves the next request when the body has ended, and closes when it is dropped early. `limit` learns when
-    /// there is a connection.
+    /// serves the next request when the body has ended, and closes when it is dropped early. `scheme` is what
+    /// HTTP/2 says of the URL; `limit` learns when there is a connection.
     ///
     /// An idle connection that the endpoint has closed meanwhile is replaced by another, unseen by the caller.
     /// Dropping the future closes the connection.
@@ -71,11 +79,12 @@ impl ClusterState {
         worker: &Worker,
         endpoint: &Arc<EndpointState>,
         request: Request<Body>,
+        scheme: Scheme,
         limit: &AttemptLimit,
     ) -> Result<Response<Body>, SendError> {
         if self.speaks_http2() {
             return self
-                .send_http2(worker.index, endpoint, request, limit)
+                .send_http2(worker.index, endpoint, (request, scheme), limit)
                 .await;
         }
         self.send_on(worker.index, endpoint, request, limit).await
