@@ -36,6 +36,8 @@ pub(crate) struct ClusterState {
     pub(crate) pool: Pool,
     policy: ArcSwap<ClusterPolicy>,
     http2: AtomicBool,
+    /// Whether responses have to keep the letter case of their header names, for some listener. Shared by all clusters.
+    keeps_case: Arc<AtomicBool>,
     tls: ArcSwapOption<Connector>,
     members: ArcSwap<Members>,
     built: Mutex<Built>,
@@ -53,6 +55,11 @@ struct Built {
 pub(crate) type RetryPermit = Permit;
 
 impl ClusterState {
+    /// Whether responses have to keep the letter case of their header names, for some listener.
+    pub(crate) fn keeps_case(&self) -> bool {
+        self.keeps_case.load(Ordering::Relaxed)
+    }
+
     /// The settings in force.
     pub(crate) fn policy(&self) -> Guard<Arc<ClusterPolicy>> {
         self.policy.load()
@@ -116,6 +123,7 @@ pub(crate) struct ClusterRegistry {
     workers: usize,
     resolver: Resolver,
     connectors: Connectors,
+    keeps_case: Arc<AtomicBool>,
     state: Mutex<Registered>,
 }
 
@@ -133,12 +141,18 @@ impl ClusterRegistry {
             workers,
             resolver: Resolver::default(),
             connectors: Connectors::default(),
+            keeps_case: Arc::default(),
             state: Mutex::new(Registered {
                 clusters: BTreeMap::new(),
                 rng,
                 next_endpoint: 0,
             }),
         }
+    }
+
+    /// Says whether new connections have to keep the letter case of the header names of responses.
+    pub(crate) fn keep_case(&self, keep: bool) {
+        self.keeps_case.store(keep, Ordering::Relaxed);
     }
 
     /// Brings the clusters to what a plan and endpoints say, and returns them. What stays keeps its counts and
@@ -157,9 +171,14 @@ impl ClusterRegistry {
         let now: BTreeMap<_, _> = clusters
             .iter()
             .map(|(name, cluster)| {
-                let state = before
-                    .remove(name)
-                    .unwrap_or_else(|| Arc::new(ClusterState::new(cluster, self.workers, rng)));
+                let state = before.remove(name).unwrap_or_else(|| {
+                    Arc::new(ClusterState::new(
+                        cluster,
+                        self.workers,
+                        &self.keeps_case,
+                        rng,
+                    ))
+                });
                 self.update_cluster(&state, cluster, endpoints, rng, next_endpoint);
                 (name.clone(), state)
             })
@@ -292,7 +311,12 @@ impl ClusterRegistry {
 }
 
 impl ClusterState {
-    fn new(cluster: &Cluster, workers: usize, rng: &mut fastrand::Rng) -> Self {
+    fn new(
+        cluster: &Cluster,
+        workers: usize,
+        keeps_case: &Arc<AtomicBool>,
+        rng: &mut fastrand::Rng,
+    ) -> Self {
         Self {
             name: cluster.name.clone(),
             stats: ClusterStats::default(),
@@ -300,6 +324,7 @@ impl ClusterState {
             pool: Pool::default(),
             policy: ArcSwap::new(Arc::clone(&cluster.policy)),
             http2: AtomicBool::new(false),
+            keeps_case: Arc::clone(keeps_case),
             tls: ArcSwapOption::empty(),
             members: ArcSwap::from_pointee(Members::new(Vec::new(), workers, rng)),
             built: Mutex::default(),

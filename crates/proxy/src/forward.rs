@@ -6,9 +6,10 @@ use std::sync::Arc;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::Scheme;
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{Extensions, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 use weir_plan::features::retry::Retry;
@@ -119,6 +120,9 @@ pub(crate) async fn forward(
         StatusCode::SWITCHING_PROTOCOLS => response.headers_mut().remove(UPGRADE),
         _ => None,
     };
+    if cluster.keeps_case() && !exchange.settings.policy().http1.preserve_header_case {
+        forget_case(response.extensions_mut());
+    }
     headers::prepare_response(response.headers_mut());
     envoy_headers::service_time(exchange, forwarded, response.headers_mut());
     let begins = |it: &Switch| it.begins(response.status());
@@ -171,7 +175,8 @@ async fn attempts(
         } else {
             head.take()
         };
-        let request = this.and_then(|head| request(head, exchange.upload.as_ref()));
+        let keep_case = exchange.settings.policy().http1.preserve_header_case;
+        let request = this.and_then(|head| request(head, keep_case, exchange.upload.as_ref()));
         // A further attempt is made only where there is something to send.
         let mut request = request.ok_or_else(|| Rejection::malformed("http1.codec_error"))?;
         let endpoint = first.take().or_else(|| cluster.pick(worker, &tried));
@@ -229,6 +234,15 @@ async fn attempts(
     }
 }
 
+/// Another listener wants the names of headers as they came; this one does not.
+fn forget_case(noted: &mut Extensions) {
+    let reason = noted.remove::<ReasonPhrase>();
+    noted.clear();
+    if let Some(reason) = reason {
+        noted.insert(reason);
+    }
+}
+
 /// The scheme that an endpoint is told, where the protocol has one.
 fn scheme(exchange: &Exchange, cluster: &ClusterState) -> Scheme {
     match exchange.settings.policy().scheme {
@@ -240,8 +254,9 @@ fn scheme(exchange: &Exchange, cluster: &ClusterState) -> Scheme {
     }
 }
 
-/// The request of one attempt. None: its body cannot be sent again.
-fn request(head: Parts, upload: Option<&Arc<Upload>>) -> Option<Request<Body>> {
+/// The request of one attempt. None: its body cannot be sent again. `keep_case`: hyper has noted how the client writes
+/// the names of headers, and writes them so.
+fn request(head: Parts, keep_case: bool, upload: Option<&Arc<Upload>>) -> Option<Request<Body>> {
     let body = match upload {
         Some(upload) => Body::attempt(upload)?,
         None => Body::empty(),
@@ -250,6 +265,9 @@ fn request(head: Parts, upload: Option<&Arc<Upload>>) -> Option<Request<Body>> {
     *request.method_mut() = head.method;
     *request.uri_mut() = head.uri;
     *request.headers_mut() = head.headers;
+    if keep_case {
+        *request.extensions_mut() = head.extensions;
+    }
     Some(request)
 }
 

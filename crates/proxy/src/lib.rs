@@ -215,6 +215,12 @@ impl Proxy {
         }
         // First what goes, for what comes may need its place.
         self.close_ports(&mut applied, |number| !wanted.contains_key(&number));
+        let keeps_case = |it: &Arc<Listener>| {
+            let client = it.client.as_ref();
+            client.is_some_and(|it| it.http1.preserve_header_case)
+        };
+        let keep_case = plan.listeners.iter().any(keeps_case);
+        self.shared.clusters.keep_case(keep_case);
         let clusters = self.shared.clusters.update(&plan.clusters, endpoints);
         let previous = self.shared.table.load();
         let table = RoutingTable::build(

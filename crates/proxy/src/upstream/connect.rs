@@ -167,7 +167,9 @@ where
         stream,
         _slot: slot,
     };
-    let handshake = http1::handshake(TokioIo::new(socket)).await;
+    let mut builder = http1::Builder::new();
+    builder.preserve_header_case(cluster.keeps_case());
+    let handshake = builder.handshake(TokioIo::new(socket)).await;
     let (sender, connection) = handshake.map_err(|error| error.to_string())?;
     let now = Instant::now();
     let age = cluster.policy().timeout.max_connection_duration;
