@@ -67,8 +67,10 @@ const HYPER_BUFFER: usize = 8_192 + 4_096 * 100;
 /// Where a connection comes from and where it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Connection {
-    /// The client's address.
+    /// The address at the other end, or whom its PROXY header names.
     pub(crate) peer: SocketAddr,
+    /// The address at the other end, whatever it says.
+    pub(crate) direct: SocketAddr,
     /// Our address.
     pub(crate) local: SocketAddr,
     /// The port that Gateways name, which may differ from that of `local`.
@@ -173,6 +175,7 @@ async fn introduced(
         Ok(Err(error)) => {
             let Connection {
                 peer,
+                direct: _,
                 local: _,
                 port,
                 tls: _,
@@ -407,6 +410,7 @@ fn ended(worker: &Worker, connection: &Arc<Connection>, error: &hyper::Error) {
         // Clients that leave early are everyday life.
         let Connection {
             ref peer,
+            direct: _,
             local: _,
             port,
             tls: _,

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -164,6 +164,17 @@ impl Exchange {
     /// The client's address.
     pub(crate) fn client(&self) -> IpAddr {
         self.client
+    }
+
+    /// The client's address with its port, as the log shows it: that of the peer, or 0 where another is taken for the
+    /// client, whose port nobody says.
+    pub(crate) fn remote(&self) -> SocketAddr {
+        let peer = self.connection.peer;
+        if peer.ip().to_canonical() == self.client {
+            peer
+        } else {
+            SocketAddr::new(self.client, 0)
+        }
     }
 
     /// Notes who the client is taken for.

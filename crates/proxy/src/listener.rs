@@ -224,6 +224,7 @@ fn admit(
     Ok(Accepted {
         connection: Connection {
             peer,
+            direct: peer,
             local: stream.local_addr().unwrap_or(port.address),
             port: port.number,
             tls: None,

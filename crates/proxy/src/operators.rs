@@ -141,18 +141,19 @@ fn write_plain(out: &mut String, plain: Plain, filling: &Filling<'_>) -> Option<
         Known::Head(_) => None,
         Known::Ended(ended) => Some(*ended),
     };
-    let (peer, local) = (exchange.connection.peer, exchange.connection.local);
+    let (direct, remote) = (exchange.connection.direct, exchange.remote());
+    let local = exchange.connection.local;
     let tls = exchange.connection.tls.as_deref();
     let endpoint = exchange.endpoint.as_ref().map(|it| &it.endpoint.address);
     match plain {
         Plain::BytesReceived => number(out, ended?.received),
         Plain::BytesSent => number(out, exchange.sent),
-        Plain::DownstreamDirectRemoteAddress | Plain::DownstreamRemoteAddress => shown(out, peer),
-        Plain::DownstreamDirectRemoteAddressWithoutPort => shown(out, peer.ip()),
-        Plain::DownstreamDirectRemotePort | Plain::DownstreamRemotePort => {
-            number(out, u64::from(peer.port()));
-        }
-        Plain::DownstreamRemoteAddressWithoutPort => shown(out, exchange.client()),
+        Plain::DownstreamDirectRemoteAddress => shown(out, direct),
+        Plain::DownstreamDirectRemoteAddressWithoutPort => shown(out, direct.ip()),
+        Plain::DownstreamDirectRemotePort => number(out, u64::from(direct.port())),
+        Plain::DownstreamRemoteAddress => shown(out, remote),
+        Plain::DownstreamRemoteAddressWithoutPort => shown(out, remote.ip()),
+        Plain::DownstreamRemotePort => number(out, u64::from(remote.port())),
         Plain::DownstreamLocalAddress => shown(out, local),
         Plain::DownstreamLocalAddressWithoutPort => shown(out, local.ip()),
         Plain::DownstreamLocalPort => number(out, u64::from(local.port())),

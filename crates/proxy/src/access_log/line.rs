@@ -91,7 +91,7 @@ pub(super) fn write(
     object.number("bytes_sent", exchange.sent);
     object.text("connection_termination_details", null());
     object.shown("downstream_local_address", Some(exchange.connection.local));
-    object.shown("downstream_remote_address", Some(exchange.connection.peer));
+    object.shown("downstream_remote_address", Some(exchange.remote()));
     object.text("downstream_tls_cipher", tls.map(|it| it.cipher));
     object.text("downstream_tls_version", tls.map(|it| it.version));
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
