@@ -2,7 +2,7 @@
 //!
 //! `/status/CODE` answers so; `/fail/N/CODE/..` answers so N times for each path, then 200; `/close/N/..` closes N times
 //! without an answer; `/hold` never answers; `/hold/N/..` does not answer N times; `/stall` stops within the body;
-//! `/grpc/STATUS` answers with that header; `/garbage` answers no HTTP; `/trailers` has trailers; `/big` answers 64 MiB.
+//! `/grpc/STATUS` answers with that header; `/garbage` answers no HTTP; `/trailers` has trailers; `/Case` has a header in mixed letter case; `/big` answers 64 MiB.
 //! All else is answered 200. The body of an answer is the length of the request's.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -129,6 +129,7 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>) -> Option<()> {
                 }
                 continue;
             }
+            "Case" => plain(200, "X-ThEiRs: 1\r\n", length),
             "headers" => plain(
                 200,
                 "server: theirs\r\nconnection: keep-alive, x-hop\r\nx-hop: 1\r\nkeep-alive: timeout=5\r\n\

@@ -1,6 +1,6 @@
 //! A client on a raw socket: it sends the bytes it is given, and reads one response after the other.
 
-use std::io::{BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -77,6 +77,14 @@ impl Client {
         self.0.read_exact(&mut body).expect("a body");
         response.body = String::from_utf8_lossy(&body).into_owned();
         response
+    }
+
+    /// Sends a GET and reads the response, if the connection is not closed instead.
+    pub(crate) fn try_get(&mut self, path: &str) -> Option<Response> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
+        self.0.get_mut().write_all(request.as_bytes()).ok()?;
+        let open = !self.0.fill_buf().ok()?.is_empty();
+        open.then(|| self.read())
     }
 
     /// Reads the head of a response.

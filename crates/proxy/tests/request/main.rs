@@ -3,6 +3,7 @@
 
 mod backend;
 mod client;
+mod clients;
 mod failures;
 mod heads;
 mod limits;
@@ -24,10 +25,11 @@ use weir_plan::features::health_check::HealthCheck;
 use weir_plan::features::load_balancer::{Algorithm, LoadBalancer};
 use weir_plan::features::timeout::ClusterTimeout;
 use weir_plan::{
-    Cluster, ClusterName, ClusterPolicy, Endpoint, EndpointAddress, EndpointMap, EndpointsName,
-    Forward, HeaderChanges, HostMatch, Listener, ListenerName, Locality, NamespacedName, Origin,
-    PathMatch, Plan, PolicyRef, Route, RouteAction, RouteKind, RouteMatch, RouteName, RoutePolicy,
-    RouteRule, RuleName, SplitTarget, UpstreamProtocol, VirtualHost, WeightedTarget,
+    ClientPolicy, Cluster, ClusterName, ClusterPolicy, Endpoint, EndpointAddress, EndpointMap,
+    EndpointsName, Forward, HeaderChanges, HostMatch, Listener, ListenerName, Locality,
+    NamespacedName, Origin, PathMatch, Plan, PolicyRef, Route, RouteAction, RouteKind, RouteMatch,
+    RouteName, RoutePolicy, RouteRule, RuleName, SplitTarget, UpstreamProtocol, VirtualHost,
+    WeightedTarget,
 };
 use weir_proxy::{AccessLogTarget, Limits, Options, Proxy};
 
@@ -38,6 +40,8 @@ struct Gateway {
     proxy: Proxy,
     clock: Clock,
     log: PathBuf,
+    /// How its listener deals with clients.
+    client: Option<Arc<ClientPolicy>>,
     _folder: tempfile::TempDir,
 }
 
@@ -106,6 +110,17 @@ impl Gateway {
         policy: ClusterPolicy,
         backends: &[SocketAddr],
     ) -> Self {
+        Self::under(limits, None, rules, policy, backends)
+    }
+
+    /// The same, where the listener deals with its clients as a policy says.
+    fn under(
+        limits: Limits,
+        client: Option<ClientPolicy>,
+        rules: &[Rule],
+        policy: ClusterPolicy,
+        backends: &[SocketAddr],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let log = folder.path().join("access.log");
         let clock = Clock::manual(Duration::from_secs(1_699_999_980));
@@ -122,6 +137,7 @@ impl Gateway {
             proxy: proxy.expect("started"),
             clock,
             log,
+            client: client.map(Arc::new),
             _folder: folder,
         };
         gateway.apply(rules, policy, backends);
@@ -130,7 +146,8 @@ impl Gateway {
 
     /// Puts other rules in force.
     fn apply(&self, rules: &[Rule], policy: ClusterPolicy, backends: &[SocketAddr]) {
-        let errors = self.proxy.apply(&plan(rules, policy), &endpoints(backends));
+        let plan = plan(rules, policy, self.client.as_ref());
+        let errors = self.proxy.apply(&plan, &endpoints(backends));
         assert_eq!(errors, []);
     }
 
@@ -212,7 +229,7 @@ fn endpoints(backends: &[SocketAddr]) -> EndpointMap {
     EndpointMap::from([(set(), backends.iter().map(endpoint).collect())])
 }
 
-fn plan(rules: &[Rule], policy: ClusterPolicy) -> Arc<Plan> {
+fn plan(rules: &[Rule], policy: ClusterPolicy, client: Option<&Arc<ClientPolicy>>) -> Arc<Plan> {
     let routes = rules.iter().enumerate().map(|(index, rule)| {
         let Rule {
             prefix,
@@ -269,7 +286,7 @@ fn plan(rules: &[Rule], policy: ClusterPolicy) -> Arc<Plan> {
             port: 80,
             hostname: HostMatch::Any,
             tls: None,
-            client: None,
+            client: client.cloned(),
             hosts: vec![Arc::new(VirtualHost {
                 hostname: HostMatch::Any,
                 routes: routes.collect(),
