@@ -9,7 +9,7 @@ use weir_plan::{
 use super::{gateway, with_rules};
 use crate::backend::Backend;
 use crate::client::PATIENCE;
-use crate::{outcome, rule};
+use crate::{outcome, rule, wait_for};
 
 fn headers(headers: ClientHeaders) -> ClientPolicy {
     ClientPolicy {
@@ -373,7 +373,34 @@ fn the_listener_says_by_itself_whether_it_is_well() {
         assert_eq!(client.get(path, "").status, 200);
     }
     assert_eq!(backend.seen().len(), 3, "no other path is meant");
+}
+
+#[test]
+fn a_listener_that_drains_says_that_it_is_not_well() {
+    let backend = Backend::start();
+    let policy = ClientPolicy {
+        health_check: Some("/healthz".into()),
+        ..ClientPolicy::DEFAULT
+    };
+    let gateway = gateway(policy, &backend);
+    let address = gateway.proxy.addresses()[&80];
+    let mut client = gateway.connect();
+    client.send("GET /healthz HTTP/1.1\r\nho");
+    let mut seen = gateway.connect();
+    assert_eq!(seen.get("/healthz", "").status, 200);
+    let asking = std::thread::spawn(move || {
+        wait_for("a port that takes nothing new", || {
+            std::net::TcpStream::connect(address).is_err().then_some(())
+        });
+        client.send("st: test\r\n\r\n");
+        client.read()
+    });
     assert!(gateway.proxy.drain(PATIENCE));
+    let response = asking.join().expect("an answer");
+    assert_eq!(response.told(), (503, ""));
+    assert!(response.closes());
+    let failed = outcome(503, "LH", "health_check_failed");
+    assert_eq!(gateway.logged(2), failed);
 }
 
 #[test]

@@ -3,16 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use weir_plan::features::connection::{ConnectionKeepalive, OnInvalidMessage};
-use weir_plan::{ClientConnection, ClientHttp2, ClientPolicy, ClientTimeout, Percent};
+use weir_plan::{
+    ClientConnection, ClientHttp2, ClientIpDetection, ClientPolicy, ClientTimeout, ForwardedScheme,
+    Percent, RoutePolicy, UpstreamProtocol,
+};
 
-use super::{SOON, closed, gateway};
+use super::{SOON, closed, gateway, with_rules};
 use crate::backend::Backend;
 use crate::client::PATIENCE;
-use crate::{Gateway, wait_for};
+use crate::{CLUSTER, Gateway, endpoints, plan, rule, wait_for};
 
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -295,4 +299,67 @@ fn a_request_has_its_time_in_http_2_as_well() {
     assert!(start.elapsed() >= SOON - Duration::from_millis(20));
     let (code, _, details) = gateway.logged(1);
     assert_eq!((code, details.as_str()), (408, "request_overall_timeout"));
+}
+
+/// The requests that a backend gets over HTTP/2: the first bytes of each head.
+fn backend_of_frames() -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (heads, got) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        stream.read_exact(&mut [0; 24]).expect("a preface");
+        let mut frames = Frames(stream);
+        frames.send(SETTINGS, 0, 0, &[]);
+        while let Some(frame) = frames.next() {
+            match (frame.kind, frame.flags) {
+                (SETTINGS, 0) => frames.send(SETTINGS, 1, 0, &[]),
+                (HEADERS, _) => {
+                    // 200, and that is all.
+                    frames.send(HEADERS, 5, frame.stream, &[0x88]);
+                    heads.send(frame.payload).expect("somebody asks");
+                }
+                _ => {}
+            }
+        }
+    });
+    (address, got)
+}
+
+#[test]
+fn backends_are_told_the_scheme_of_the_client_or_their_own() {
+    // (setting, what a trusted proxy says, `:scheme http` or `:scheme https` of HPACK's static table)
+    let cases = [
+        (ForwardedScheme::Preserve, "http", 0x86),
+        (ForwardedScheme::Preserve, "https", 0x87),
+        (ForwardedScheme::MatchBackend, "https", 0x86),
+    ];
+    for (scheme, said, expected) in cases {
+        let (backend, heads) = backend_of_frames();
+        let policy = ClientPolicy {
+            ip_detection: ClientIpDetection::TrustedHops {
+                hops: 1,
+                append: true,
+            },
+            scheme,
+            ..ClientPolicy::DEFAULT
+        };
+        let rules = [rule("/", RoutePolicy::DEFAULT)];
+        let gateway = with_rules(policy, &rules, &[backend]);
+        let plan = plan(&rules, CLUSTER, gateway.client.as_ref());
+        let mut plan = Arc::into_inner(plan).expect("nobody else has it");
+        for cluster in plan.clusters.values_mut() {
+            Arc::make_mut(cluster).protocol = UpstreamProtocol::Http2;
+        }
+        let errors = gateway.proxy.apply(&Arc::new(plan), &endpoints(&[backend]));
+        assert_eq!(errors, []);
+        let headers = format!("x-forwarded-proto: {said}\r\n");
+        assert_eq!(gateway.connect().get("/", &headers).status, 200);
+        let head = heads.recv_timeout(PATIENCE).expect("a request");
+        let schemes: Vec<_> = head[..3]
+            .iter()
+            .filter(|it| [0x86, 0x87].contains(it))
+            .collect();
+        assert_eq!(schemes, [&expected], "{scheme:?} {said}");
+    }
 }
