@@ -82,6 +82,9 @@ pub struct SessionPersistence {
     /// How long a session lasts from its beginning. None: as long as the client brings it back.
     #[serde(serialize_with = "optional_duration")]
     pub absolute_timeout: Option<Duration>,
+    /// How long a session lasts from its last request. None: as long as it does otherwise.
+    #[serde(serialize_with = "optional_duration")]
+    pub idle_timeout: Option<Duration>,
 }
 
 /// What a client brings back to stay on its endpoint.

@@ -47,7 +47,9 @@ pub(crate) async fn forward(
     let now = exchange.start;
     let session = to.session.as_deref();
     let asked = session.and_then(|it| session::asked(it, &head.headers, now));
-    let held = asked.as_ref().and_then(|it| entry.state.holding(to, it));
+    let held = asked
+        .as_ref()
+        .and_then(|it| entry.state.holding(to, &it.address));
     let (Chosen { target, cluster }, first) = match held {
         Some((chosen, endpoint)) => (chosen, Some(endpoint)),
         None => {
@@ -148,7 +150,7 @@ pub(crate) async fn forward(
     if let (Some(session), Some(endpoint)) = (session, &exchange.endpoint) {
         let (matched, address) = (&entry.route.matches.path, &endpoint.endpoint.address);
         let headers = response.headers_mut();
-        session::tell(session, matched, asked.as_deref(), address, now, headers);
+        session::tell(session, matched, asked.as_ref(), address, now, headers);
     }
     headers::change(response.headers_mut(), response_headers);
     Ok(response)

@@ -11,6 +11,7 @@ use super::order::Entry;
 use super::order::L4Entry;
 use super::rules::{self, Invalid, Rule, backend_ref};
 use super::{annotations, backend_filters, grpc, l4, mirrors, route_filter};
+use crate::api::scalar::parse_duration;
 use crate::backend_tls::{self, BackendKind};
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath};
 use crate::effective::{Applied, EffectiveRule};
@@ -55,8 +56,6 @@ pub(crate) struct Verdict {
     pub(crate) invalid: Vec<InvalidRule>,
     /// The references that lead nowhere.
     pub(crate) unresolved: Vec<Unresolved>,
-    /// The settings that have no effect.
-    pub(crate) unenforced: Vec<String>,
 }
 
 /// A rule that cannot be served as written.
@@ -317,6 +316,15 @@ impl Built {
     ) {
         let object = route_ref(detail.node.kind, &detail.node.name);
         let field = FieldPath::new("spec.rules").index(index);
+        let back_off = spec.retry.as_ref().and_then(|it| it.backoff.as_deref());
+        if back_off
+            .and_then(parse_duration)
+            .is_some_and(|it| it.is_zero())
+        {
+            let message = "a back-off of 0s is none that there can be; retries wait as if there were none, 25ms at first";
+            let field = field.child("retry").child("backoff");
+            found.warning(&object, field, "setting-ignored", message);
+        }
         if let Some(invalid) = &rule.invalid {
             let effect = if rule.matches.is_empty() {
                 "left out"
@@ -384,15 +392,6 @@ impl Built {
         {
             let message = "the rule has no backendRefs with a weight over 0, so it answers 500";
             found.warning(&object, field.child("backendRefs"), "no-backends", message);
-        }
-        let session = spec.session_persistence.as_ref();
-        if session.is_some_and(|it| it.idle_timeout.is_some()) && rule.session.is_some() {
-            let message = "idleTimeout is not supported; a session ends with absoluteTimeout or with what the client keeps";
-            let field = field.child("sessionPersistence").child("idleTimeout");
-            found.warning(&object, field, "not-enforced", message);
-            self.verdict
-                .unenforced
-                .push(format!("rules[{index}]: sessionPersistence: {message}"));
         }
     }
 

@@ -19,31 +19,31 @@ pub(crate) struct RuleSession {
     by_header: bool,
     permanent: bool,
     absolute_timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
 }
 
-/// Reads what a rule says. Its `idleTimeout` is not enforced.
+/// Reads what a rule says.
 pub(crate) fn read(it: &api::HttpRouteRulesSessionPersistence) -> Result<RuleSession, Invalid> {
     use api::HttpRouteRulesSessionPersistenceCookieConfigLifetimeType as Lifetime;
     let api::HttpRouteRulesSessionPersistence {
         absolute_timeout,
         cookie_config,
-        idle_timeout: _,
+        idle_timeout,
         session_name,
         r#type,
     } = it;
     let bad = |why: String| Invalid::value(format!("sessionPersistence: {why}"));
-    let absolute_timeout = match absolute_timeout.as_deref() {
-        None => None,
-        Some(text) => Some(
-            parse_duration(text)
-                .filter(|it| it.as_secs() > 0)
-                .ok_or_else(|| {
-                    bad(format!(
-                        "absoluteTimeout {text:?} is no duration of a second or more"
-                    ))
-                })?,
-        ),
+    let timeout = |field: &str, text: Option<&str>| match text {
+        None => Ok(None),
+        Some(text) => match parse_duration(text).filter(|it| it.as_secs() > 0) {
+            Some(timeout) => Ok(Some(timeout)),
+            None => Err(bad(format!(
+                "{field} {text:?} is no duration of a second or more"
+            ))),
+        },
     };
+    let absolute_timeout = timeout("absoluteTimeout", absolute_timeout.as_deref())?;
+    let idle_timeout = timeout("idleTimeout", idle_timeout.as_deref())?;
     let permanent = cookie_config
         .as_ref()
         .is_some_and(|it| it.lifetime_type == Some(Lifetime::Permanent));
@@ -64,6 +64,7 @@ pub(crate) fn read(it: &api::HttpRouteRulesSessionPersistence) -> Result<RuleSes
         by_header: *r#type == Some(api::HttpRouteRulesSessionPersistenceType::Header),
         permanent,
         absolute_timeout,
+        idle_timeout,
     })
 }
 
@@ -75,6 +76,7 @@ impl RuleSession {
             by_header,
             permanent,
             absolute_timeout,
+            idle_timeout,
         } = self;
         let own = || rule.to_string().to_lowercase().replace('/', "-").into();
         let name = name.clone().unwrap_or_else(own);
@@ -89,6 +91,7 @@ impl RuleSession {
         SessionPersistence {
             carrier,
             absolute_timeout: *absolute_timeout,
+            idle_timeout: *idle_timeout,
         }
     }
 }

@@ -75,7 +75,6 @@ fn conditions(
         rules: _,
         invalid,
         unresolved,
-        unenforced,
     } = verdict;
     let mut conditions = Vec::with_capacity(2);
     let problems = || -> String {
@@ -116,15 +115,6 @@ fn conditions(
             generation,
         ));
     }
-    if !unenforced.is_empty() {
-        let message = unenforced.join("; ");
-        conditions.push(Condition::yes(
-            "weir.dev/PartiallyEnforced",
-            "NotSupported",
-            message,
-            generation,
-        ));
-    }
     conditions
 }
 
@@ -134,7 +124,6 @@ fn all_invalid(verdict: &Verdict) -> bool {
         rules,
         invalid,
         unresolved: _,
-        unenforced: _,
     } = verdict;
     *rules > 0 && (0..*rules).all(|rule| invalid.iter().any(|it| it.whole && it.index == rule))
 }

@@ -337,3 +337,31 @@ metadata: {name: shop, labels: {env: prod}}
     );
     assert!(resolution.statuses.policies.is_empty());
 }
+
+#[test]
+fn a_list_beside_a_single_target_is_told_to_do_nothing() {
+    let target =
+        |name: &str| format!("{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: {name}}}");
+    let both = format!(
+        "
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {{name: both, namespace: shop}}
+spec:
+  targetRef: {}
+  targetRefs: [{}]
+  targetSelectors: [{{kind: HTTPRoute, matchLabels: {{app: nothing}}}}]
+  circuitBreaker: {{maxConnections: 7}}
+",
+        target("web"),
+        target("one")
+    );
+    let resolution = resolved(&both);
+    assert_eq!(limited(&resolution, "web/0", "http"), "7 (both)");
+    assert_eq!(limited(&resolution, "one/0", "http"), "");
+    assert_eq!(
+        findings(&resolution, "both")[0],
+        "setting-ignored spec.targetRefs"
+    );
+}

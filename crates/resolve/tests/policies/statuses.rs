@@ -1,9 +1,10 @@
 //! What policies are told where the conformance cases do not look.
 
+use serde_json::Value;
 use weir_plan::{Feature, Support};
-use weir_resolve::{Context, Memo};
+use weir_resolve::{Context, Memo, Resolution};
 
-use super::{context, findings, limit, policy, resolved, resources, told};
+use super::{context, findings, limit, policy, resolved, resolved_from, resources, told};
 
 #[test]
 fn conflicts_of_rules_and_listeners() {
@@ -138,4 +139,170 @@ fn settings_that_are_not_enforced_are_listed() {
         told(&resolution, "full"),
         ["Gateway edge: Accepted=True Accepted"]
     );
+}
+
+/// Every `observedGeneration` in a value, and how many conditions there are.
+fn generations(value: &Value, found: &mut Vec<Option<i64>>) {
+    match value {
+        Value::Object(fields) => {
+            if fields.contains_key("reason") && fields.contains_key("type") {
+                found.push(fields["observedGeneration"].as_i64());
+            }
+            fields.values().for_each(|it| generations(it, found));
+        }
+        Value::Array(items) => items.iter().for_each(|it| generations(it, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn every_condition_says_which_generation_it_is_about() {
+    let all = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: weir, generation: 1}
+spec: {controllerName: weir.dev/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop, generation: 2}
+spec:
+  gatewayClassName: weir
+  allowedListeners: {namespaces: {from: Same}}
+  listeners:
+  - {name: http, protocol: HTTP, port: 80}
+  - {name: same, protocol: HTTP, port: 80}
+  - {name: tls, protocol: HTTPS, port: 443, tls: {certificateRefs: [{name: nowhere}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: more, namespace: shop, generation: 3}
+spec: {parentRef: {name: edge}, listeners: [{name: more, protocol: HTTP, port: 81}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: shop, generation: 4}
+spec:
+  parentRefs: [{name: edge}, {name: edge, sectionName: nowhere}, {kind: ListenerSet, group: gateway.networking.k8s.io, name: more}]
+  rules: [{backendRefs: [{name: nowhere, port: 80}]}, {backendRefs: [{name: app, kind: Backend, group: gateway.envoyproxy.io}]}]
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {name: app, namespace: shop, generation: 5}
+spec: {endpoints: [{ip: {address: 10.0.0.1, port: 80}}]}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {name: a, namespace: shop, generation: 6}
+spec: {targetRef: {kind: HTTPRoute, name: web}, retry: {numRetries: 1}}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {name: b, namespace: shop, generation: 6}
+spec: {targetRefs: [{kind: HTTPRoute, name: web}, {kind: Gateway, name: edge}], timeout: {http: {requestTimeout: soon}}}
+";
+    let resolution = resolved_from(all, "");
+    let statuses = serde_json::to_value(&resolution.statuses).unwrap();
+    for (group, generation, at_least) in [
+        ("gatewayClasses", 1, 1),
+        ("gateways", 2, 9),
+        ("listenerSets", 3, 4),
+        ("backends", 5, 1),
+        ("policies", 6, 3),
+    ] {
+        let mut found = Vec::new();
+        generations(&statuses[group], &mut found);
+        assert!(found.len() >= at_least, "{group}: {found:?}");
+        assert!(
+            found.iter().all(|it| *it == Some(generation)),
+            "{group}: {found:?}"
+        );
+    }
+    let routes = resolution.statuses.routes.values().flat_map(|it| it.iter());
+    let conditions: Vec<_> = routes.flat_map(|it| &it.conditions).collect();
+    assert!(conditions.len() >= 6, "{conditions:?}");
+    assert!(
+        conditions
+            .iter()
+            .all(|it| it.observed_generation == Some(4)),
+        "{conditions:?}"
+    );
+}
+
+#[test]
+fn the_number_of_attached_routes_comes_back_to_zero() {
+    let attached = |resolution: &Resolution| -> Vec<i32> {
+        let gateways = resolution.statuses.gateways.values();
+        let listeners = gateways.flat_map(|it| &it.listeners);
+        listeners.map(|it| it.attached_routes).collect()
+    };
+    // One memo, as in a process that follows edits.
+    let mut memo = Memo::default();
+    let mut all = resources("");
+    let mut resolve =
+        |all: &weir_resolve::Resources| weir_resolve::resolve(all, &context(), &mut memo);
+    assert_eq!(attached(&resolve(&all)), [2, 1]);
+    let routes: Vec<_> = all.http_routes.keys().cloned().collect();
+    for name in routes {
+        all.http_routes.remove(&name);
+    }
+    let without = resolve(&all);
+    assert_eq!(attached(&without), [0, 0]);
+    assert!(without.statuses.routes.is_empty());
+    assert_eq!(attached(&resolve(&resources(""))), [2, 1]);
+}
+
+#[test]
+fn parents_of_other_controllers_are_left_to_them() {
+    let mixed = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: theirs}
+spec: {controllerName: example.com/controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: theirs, namespace: shop}
+spec: {gatewayClassName: theirs, listeners: [{name: http, protocol: HTTP, port: 80}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: mixed, namespace: shop}
+spec: {parentRefs: [{name: theirs}, {name: edge}], rules: [{backendRefs: [{name: backend, port: 80}]}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: foreign, namespace: shop}
+spec: {parentRefs: [{name: theirs}], rules: [{backendRefs: [{name: backend, port: 80}]}]}
+";
+    let on = |name: &str, kind: &str, target: &str| limit(name, &format!("{kind} {target}"), 1);
+    let policies = [
+        on("on-mixed", "HTTPRoute", "mixed"),
+        on("on-foreign", "HTTPRoute", "foreign"),
+        on("on-theirs", "Gateway", "theirs"),
+    ];
+    let resolution = resolved(&format!("{mixed}{}", policies.concat()));
+    let parents = |name: &str| -> Vec<String> {
+        let routes = resolution.statuses.routes.iter();
+        let of_name = routes.filter(|(route, _)| &*route.name.name == name);
+        of_name
+            .flat_map(|(_, it)| it.iter())
+            .map(|it| it.parent_ref.to_string())
+            .collect()
+    };
+    assert_eq!(parents("mixed"), ["Gateway edge"]);
+    assert_eq!(parents("foreign"), [""; 0]);
+    assert!(
+        !resolution
+            .statuses
+            .gateways
+            .keys()
+            .any(|it| &*it.name == "theirs")
+    );
+    assert_eq!(
+        told(&resolution, "on-mixed"),
+        ["Gateway edge: Accepted=True Accepted"]
+    );
+    assert_eq!(told(&resolution, "on-foreign"), [""; 0]);
+    assert_eq!(told(&resolution, "on-theirs"), [""; 0]);
 }

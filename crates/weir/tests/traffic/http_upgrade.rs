@@ -3,6 +3,7 @@
 //! What happens behind a 101 is in [`super::tunnel`].
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -26,15 +27,18 @@ pub(crate) fn ask(protocol: &str) -> Vec<u8> {
 
 /// A backend `app` that switches to WebSocket and sends back whatever comes, then `end`.
 pub(crate) fn echo() -> String {
-    by_hand(|mut stream| {
-        if read_until(&mut stream, b"\r\n\r\n") && stream.write_all(SWITCH).is_ok() {
-            let mut chunk = [0; 1024];
-            while let Ok(read @ 1..) = stream.read(&mut chunk) {
-                let _ = stream.write_all(&chunk[..read]);
-            }
-            let _ = stream.write_all(b"end");
+    by_hand(echoes)
+}
+
+/// What it does with a connection.
+pub(crate) fn echoes(mut stream: TcpStream) {
+    if read_until(&mut stream, b"\r\n\r\n") && stream.write_all(SWITCH).is_ok() {
+        let mut chunk = [0; 1024];
+        while let Ok(read @ 1..) = stream.read(&mut chunk) {
+            let _ = stream.write_all(&chunk[..read]);
         }
-    })
+        let _ = stream.write_all(b"end");
+    }
 }
 
 /// A client behind a 101.

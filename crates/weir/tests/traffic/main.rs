@@ -21,6 +21,7 @@ mod circuit_breaker;
 mod connect;
 mod cors;
 mod extended_connect;
+mod gateway_api;
 mod grpc;
 mod grpc_mirror;
 mod headers;

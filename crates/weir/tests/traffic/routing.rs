@@ -249,7 +249,7 @@ fn header_modifiers_change_requests_and_responses() {
         ))]
     });
     let changes =
-        "{set: [{name: x-set, value: new}], add: [{name: x-add, value: second}], remove: [x-gone]}";
+        "{set: [{name: X-SET, value: new}], add: [{name: X-Add, value: second}], remove: [X-Gone]}";
     let rules = format!(
         "[{{filters: [{{type: RequestHeaderModifier, requestHeaderModifier: {changes}}}, \
          {{type: ResponseHeaderModifier, responseHeaderModifier: {changes}}}], backendRefs: [{}]}}]",

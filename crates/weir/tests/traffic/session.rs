@@ -132,3 +132,67 @@ fn a_session_ends_with_its_absolute_timeout() {
     let after = ask(&gateway, "/", &[("cookie", &pair)]);
     assert!(cookie(&after).is_some());
 }
+
+#[test]
+fn a_session_ends_when_it_has_been_idle_for_too_long() {
+    let [a, b, c] = three();
+    let all = backend_yaml("all", &[&a, &b, &c]);
+    // (settings, how a client gets its session and brings it back, Max-Age at first and after 50 seconds)
+    let permanent = "absoluteTimeout: 100s, cookieConfig: {lifetimeType: Permanent}, ";
+    for (more, by_header, ages) in [
+        ("", false, None),
+        ("type: Header, ", true, None),
+        (permanent, false, Some(["Max-Age=100; ", "Max-Age=50; "])),
+    ] {
+        let rules = format!(
+            "[{{sessionPersistence: {{sessionName: s, {more}idleTimeout: 60s}}, backendRefs: [{}]}}]",
+            to("all")
+        );
+        let gateway = Gateway::start(&[EDGE, &all, &route("sticky", &rules)]);
+        let told = |response: &Response| match by_header {
+            true => response.header("s").map(str::to_owned),
+            false => cookie(response).map(|(pair, _)| pair),
+        };
+        let ask = |session: &str| {
+            let name = if by_header { "s" } else { "cookie" };
+            ask(&gateway, "/", &[(name, session)])
+        };
+        let first = ask("none");
+        let session = told(&first).expect("a session begins");
+        let at_once = ask(&session);
+        assert_eq!(told(&at_once), None, "nothing has changed");
+        gateway.clock.advance(Duration::from_secs(50));
+        let later = ask(&session);
+        assert_eq!(later.text(), first.text());
+        let renewed = told(&later).expect("it lasts longer now");
+        if let Some(ages) = ages {
+            for (response, age) in [(&first, ages[0]), (&later, ages[1])] {
+                let (_, attributes) = cookie(response).expect("a cookie");
+                assert!(attributes.starts_with(age), "{attributes}");
+            }
+        }
+        gateway.clock.advance(Duration::from_secs(10));
+        let begun = |response: &Response| {
+            // A new session is told even if it leads to the same endpoint.
+            told(response).expect("a session begins") != renewed
+        };
+        assert!(
+            begun(&ask(&session)),
+            "the first has been idle for 60 seconds"
+        );
+        gateway.clock.advance(Duration::from_secs(35));
+        let last = ask(&renewed);
+        assert_eq!(last.text(), first.text(), "the second for 45 only");
+        gateway.clock.advance(Duration::from_secs(5));
+        let over = ask(&told(&last).expect("it lasts longer still"));
+        let length = match ages {
+            Some(_) => "Max-Age=100; ",
+            None => "Path=/; ",
+        };
+        if !by_header {
+            // With an absolute end the session is over; without one it goes on.
+            let (_, attributes) = cookie(&over).expect("a cookie");
+            assert!(attributes.starts_with(length), "{attributes}");
+        }
+    }
+}

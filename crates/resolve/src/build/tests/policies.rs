@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use weir_plan::Plan;
 
-use super::{policy, rules};
+use super::{found, policy, rules};
 use crate::fixtures::{
     context, edge, gateway, insert, resolved, resources, route, service, table, to_service,
 };
@@ -187,4 +187,15 @@ fn what_did_not_change_is_the_same_arc_in_the_next_plan() {
         [true, true]
     );
     assert!(Arc::ptr_eq(&before.statuses.routes, &after.statuses.routes));
+}
+
+#[test]
+fn a_back_off_of_nothing_is_told_to_be_none() {
+    for (back_off, told) in [("0s", true), ("0h0m0s", true), ("1ms", false)] {
+        let rule = json!({"retry": {"attempts": 1, "backoff": back_off}, "backendRefs": [to_service("s")]});
+        let resolution = resolved(&[edge(), service("s"), route("r", json!([rule]))]);
+        let expected = ["spec.rules[0].retry.backoff setting-ignored"];
+        let expected = if told { &expected[..] } else { &[] };
+        assert_eq!(found(&resolution), expected, "{back_off}");
+    }
 }

@@ -11,15 +11,15 @@ fn sessions_are_kept_by_cookie_or_header() {
     let cases = [
         (
             json!({}),
-            json!({"carrier": {"Cookie": {"name": "httproute-ns-r-rule-0", "permanent": false}}, "absolute_timeout": null}),
+            json!({"carrier": {"Cookie": {"name": "httproute-ns-r-rule-0", "permanent": false}}, "absolute_timeout": null, "idle_timeout": null}),
         ),
         (
             json!({"sessionName": "s", "type": "Cookie", "absoluteTimeout": "1h", "cookieConfig": {"lifetimeType": "Permanent"}}),
-            json!({"carrier": {"Cookie": {"name": "s", "permanent": true}}, "absolute_timeout": "1h"}),
+            json!({"carrier": {"Cookie": {"name": "s", "permanent": true}}, "absolute_timeout": "1h", "idle_timeout": null}),
         ),
         (
-            json!({"sessionName": "X-Session", "type": "Header"}),
-            json!({"carrier": {"Header": "x-session"}, "absolute_timeout": null}),
+            json!({"sessionName": "X-Session", "type": "Header", "idleTimeout": "5m"}),
+            json!({"carrier": {"Header": "x-session"}, "absolute_timeout": null, "idle_timeout": "5m"}),
         ),
     ];
     for (session, expected) in cases {
@@ -39,6 +39,7 @@ fn what_cannot_be_kept_is_said() {
     for bad in [
         json!({"absoluteTimeout": "soon"}),
         json!({"absoluteTimeout": "0s"}),
+        json!({"idleTimeout": "500ms"}),
         json!({"cookieConfig": {"lifetimeType": "Permanent"}}),
         json!({"sessionName": "a b"}),
     ] {
@@ -48,18 +49,4 @@ fn what_cannot_be_kept_is_said() {
         assert_eq!(conditions[0], "!Accepted(UnsupportedValue)", "{bad}");
         assert_eq!(found(&resolution), ["spec.rules[0] invalid-rule"]);
     }
-    let rule = session(json!({"idleTimeout": "5m"}));
-    let resolution = resolved(&[edge(), service("s"), route("r", json!([rule]))]);
-    assert_eq!(
-        route_conditions(&resolution, "HTTPRoute", "r"),
-        [
-            "Accepted",
-            "ResolvedRefs",
-            "weir.dev/PartiallyEnforced(NotSupported)"
-        ]
-    );
-    assert_eq!(
-        found(&resolution),
-        ["spec.rules[0].sessionPersistence.idleTimeout not-enforced"]
-    );
 }
