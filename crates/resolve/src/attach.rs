@@ -169,6 +169,13 @@ pub(crate) fn index(
         for (field, finding, text) in findings {
             found.warning(&object_ref(name), field.clone(), finding, text);
         }
+        let has = |field: &str| policy.spec.get(field).is_some_and(|it| !it.is_null());
+        if has("targetRef") && has("targetRefs") {
+            // Admitted only beside selectors.
+            let text = "targetRefs does nothing beside targetRef; write all targets into the list";
+            let field = FieldPath::new("spec.targetRefs");
+            found.warning(&object_ref(name), field, "setting-ignored", text);
+        }
         let merge_type = policy.merge_type();
         if let Some(MergeType::Unsupported(word)) = &merge_type {
             // However long it is.

@@ -191,15 +191,6 @@ impl<'a> Places<'a> {
         );
         let selected: BTreeSet<AttachmentPoint> =
             targets.iter().map(|it| it.point.clone()).collect();
-        if target_ref.is_some() && target_refs.is_some() {
-            // Admitted only beside selectors.
-            findings.push((
-                FieldPath::new("spec.targetRefs"),
-                "setting-ignored",
-                "targetRefs does nothing beside targetRef; write its target into the list"
-                    .to_owned(),
-            ));
-        }
         let refs: Vec<(FieldPath, TargetRef)> = match target_ref {
             Some(one) => vec![(FieldPath::new("spec.targetRef"), one)],
             None => {

@@ -1,7 +1,9 @@
 //! What policies are told where the conformance cases do not look.
 
 use serde_json::Value;
+use weir_plan::NamespacedName;
 use weir_plan::{Feature, Support};
+use weir_resolve::status::PolicyAncestorStatus;
 use weir_resolve::{Context, Memo, Resolution};
 
 use super::{context, findings, limit, policy, resolved, resolved_from, resources, told};
@@ -305,4 +307,39 @@ spec: {parentRefs: [{name: theirs}], rules: [{backendRefs: [{name: backend, port
     );
     assert_eq!(told(&resolution, "on-foreign"), [""; 0]);
     assert_eq!(told(&resolution, "on-theirs"), [""; 0]);
+}
+
+#[test]
+fn a_policy_is_told_about_sixteen_ancestors_at_most() {
+    let gateways = (0..20).map(|n| {
+        format!(
+            "
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: g{n:02}, namespace: shop}}
+spec: {{gatewayClassName: weir, listeners: [{{name: http, protocol: HTTP, port: {}}}]}}
+",
+            1_000 + n
+        )
+    });
+    let gateways: String = gateways.collect();
+    let parents: Vec<_> = (0..20).map(|n| format!("{{name: g{n:02}}}")).collect();
+    let route = format!(
+        "
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: wide, namespace: shop}}
+spec: {{parentRefs: [{}], rules: [{{backendRefs: [{{name: backend, port: 80}}]}}]}}
+",
+        parents.join(", ")
+    );
+    let resolution = resolved(&[gateways, route, limit("p", "HTTPRoute wide", 1)].concat());
+    let ancestors = &resolution.statuses.policies[&NamespacedName::new("shop", "p")];
+    assert_eq!(ancestors.len(), 16);
+    let aggregated =
+        |it: &PolicyAncestorStatus| it.conditions.iter().any(|it| it.r#type == "Aggregated");
+    let last = ancestors.iter().position(aggregated);
+    assert_eq!(last, Some(15), "the last says that there are more");
 }

@@ -3,6 +3,7 @@
 //! Each test collects every place that breaks its rule and says what to do about it. `CONTRIBUTING.md` gives the
 //! reasons.
 
+mod cases;
 mod packages;
 mod papers;
 mod runbook;
