@@ -234,8 +234,15 @@ impl Gateway {
             waiting: None,
         };
         let first = Arc::clone(&loaded.borrow_and_update());
+        if predecessor.is_some() {
+            // Before it is in force, since connections are accepted from then on.
+            refuse_to_take_over(&first.missing)?;
+        }
         follower.apply(first);
         refuse_to_serve_nothing(in_force.borrow().as_deref())?;
+        if let (Some(_), Some(in_force)) = (&predecessor, in_force.borrow().as_deref()) {
+            refuse_to_take_over(&in_force.reasons_not_ready())?;
+        }
         warn_of_idle_mappings(&port_map, in_force.borrow().as_deref());
         spawn(
             "weir-follow",
@@ -316,6 +323,22 @@ fn refuse_to_serve_nothing(in_force: Option<&InForce>) -> Result<()> {
         bail!("{}", errors.collect::<Vec<_>>().join("; "));
     }
     Ok(())
+}
+
+/// The process before may hold last good versions of what is broken, which this one does not have: it is better left in
+/// place by one that would not be ready.
+fn refuse_to_take_over(reasons: &[String]) -> Result<()> {
+    let Some(first) = reasons.first() else {
+        return Ok(());
+    };
+    let more = match reasons.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    bail!(
+        "this process would not be ready, so the one before goes on: {first}{more}; `weir check` says what is wrong. To \
+         start all the same, stop the one before first"
+    );
 }
 
 /// A mapping of a port that no listener has may be meant for one to come, or be misspelt.

@@ -125,3 +125,45 @@ fn a_successor_that_cannot_start_changes_nothing() {
     let second = site.run_with(&handover);
     second.listening(8080);
 }
+
+#[test]
+fn a_successor_that_would_not_be_ready_changes_nothing() {
+    let site = Site::new();
+    let socket = site.path().join(".handover");
+    let handover = ["--handover", socket.to_str().expect("it is text")];
+    let mut first = site.run_with(&handover);
+    let address = first.listening(8080);
+    let load = Load::on(address);
+    load.goes_on_for(20);
+    // The one that runs has a last good version of what is broken now; the next one has none.
+    site.write("route.yaml", "kind: [");
+    eventually("it is read", || {
+        let findings = first.api("/api/findings").body;
+        findings.contains("\"syntax\"").then_some(())
+    });
+    let empty = tempfile::tempdir().expect("a temporary folder");
+    let port_map = format!("8080={}", address.port());
+    for path in [site.path(), empty.path()] {
+        let failed = crate::process::weir()
+            .arg("run")
+            .arg(path)
+            .args(["--admin", "off", "--port-map", &port_map])
+            .args(handover)
+            .output()
+            .expect("the binary runs");
+        let log = String::from_utf8_lossy(&failed.stderr).into_owned();
+        assert_eq!(failed.status.code(), Some(1), "{path:?}: {log}");
+        assert!(log.contains("the one before goes on"), "{log}");
+    }
+    load.goes_on_for(20);
+    assert_eq!(load.end(), Vec::<String>::new());
+    assert!(first.is_running());
+    // What is mended is taken over.
+    site.write("route.yaml", &route("2"));
+    wait_for_version(address, "2");
+    let mut args = vec!["--admin", "127.0.0.1:0", "--port-map", &port_map];
+    args.extend(handover);
+    let second = site.run_alone(&args);
+    second.wait_for_log("took over from the process before");
+    assert_eq!(first.wait().code(), Some(0), "{:#?}", first.log());
+}
