@@ -331,10 +331,13 @@ impl Reader {
         };
         if !served.contains(&self.version.as_str()) {
             let (group, version) = (&self.object.group, &self.version);
-            let message = format!(
-                "unknown version {version:?} of {group}: write {group}/{}",
-                served[0]
-            );
+            let message = match &**group {
+                "" => format!("unknown version {version:?}: write {}", served[0]),
+                group => format!(
+                    "unknown version {version:?} of {group}: write {group}/{}",
+                    served[0]
+                ),
+            };
             self.found.error(
                 &self.object,
                 FieldPath::new("apiVersion"),

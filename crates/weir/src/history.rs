@@ -75,12 +75,16 @@ impl History {
     }
 
     /// The configuration that `wanted` means: a sequence, or the beginning of a hash with a letter in it; the newest that
-    /// has it. Without it, the newest that is another than the one in force.
+    /// has it. Without it, the newest before the one in force that is another; where that one was gone back to, the newest
+    /// before what was gone back to, so that going back again never leads to what was left.
     pub(crate) fn find(&self, wanted: Option<&str>) -> Result<Arc<InForce>, String> {
         let all = self.newest_first();
         let mut kept = all.iter().take(KEPT);
         let found = match (wanted, all.first()) {
-            (None, Some(now)) => kept.find(|it| it.hash != now.hash),
+            (None, Some(now)) => {
+                let origin = origin(&all, now);
+                kept.find(|it| it.sequence < origin && it.hash != now.hash)
+            }
             (None, None) => None,
             (Some(wanted), _) => match wanted.parse::<u64>() {
                 // A whole hash may be of digits alone.
@@ -100,6 +104,21 @@ impl History {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().rev().cloned().collect()
     }
+}
+
+/// The sequence under which a configuration was put in force at first, however often it was gone back to.
+fn origin(all: &[Arc<InForce>], it: &InForce) -> u64 {
+    let mut sequence = it.sequence;
+    let mut restored = it.restored;
+    // Each is earlier than the one before.
+    while let Some(earlier) = restored {
+        sequence = earlier;
+        restored = all
+            .iter()
+            .find(|it| it.sequence == earlier)
+            .and_then(|it| it.restored);
+    }
+    sequence
 }
 
 fn entry(it: &InForce, before: Option<&InForce>) -> Entry {

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
@@ -31,8 +32,7 @@ pub(crate) fn init(args: &LogArgs, default_level: &str) -> Result<LogControl> {
         .as_deref()
         .filter(|it| !it.is_empty())
         .unwrap_or(default_level);
-    let filter = EnvFilter::try_new(level)
-        .with_context(|| format!("the log level {level:?} is no filter"))?;
+    let filter = filter(level).with_context(|| format!("the log level {level:?} is no filter"))?;
     let (filter, handle) = reload::Layer::new(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
@@ -48,6 +48,12 @@ pub(crate) fn init(args: &LogArgs, default_level: &str) -> Result<LogControl> {
     })
 }
 
+/// What a level or a filter lets through. Of the library for HTTP/2 only errors, unless the filter names it: it warns of
+/// what clients send, who could fill the log by that.
+fn filter(text: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(format!("h2=error,{text}"))
+}
+
 impl LogControl {
     /// What is logged now: a level or a filter.
     pub(crate) fn level(&self) -> String {
@@ -61,7 +67,7 @@ impl LogControl {
     /// When the text is neither a level nor a filter.
     pub(crate) fn set_level(&self, text: &str) -> Result<(), String> {
         let text = log_level(text)?;
-        let filter = EnvFilter::try_new(&text).map_err(|error| error.to_string())?;
+        let filter = filter(&text).map_err(|error| error.to_string())?;
         self.filter
             .reload(filter)
             .map_err(|error| error.to_string())?;
@@ -78,4 +84,26 @@ impl fmt::Debug for LogControl {
 
 fn colours() -> bool {
     anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_make_the_library_say_is_logged_where_it_is_asked_for() {
+        for (text, level) in [
+            ("info", "h2=error"),
+            ("info,weir_proxy=debug", "h2=error"),
+            ("info,h2=debug", "h2=debug"),
+        ] {
+            let filter = filter(text).unwrap().to_string();
+            let directives: Vec<&str> = filter.split(',').collect();
+            assert!(directives.contains(&level), "{text}: {filter}");
+            assert!(directives.contains(&"info"), "{text}: {filter}");
+            let about_h2 = directives.iter().filter(|it| it.starts_with("h2="));
+            assert_eq!(about_h2.count(), 1, "{text}: {filter}");
+        }
+        assert!(filter("h2=[").is_err());
+    }
 }

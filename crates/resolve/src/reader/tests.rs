@@ -78,6 +78,13 @@ fn says_what_is_wrong_and_where() {
             ],
         ),
         (
+            object("v7", "Service", json!({})),
+            &[
+                "unknown-version apiVersion: unknown version \"v7\": write v1",
+                "wrong-type : invalid value: string \"v7\", expected v1",
+            ],
+        ),
+        (
             route(json!({"rule": []})),
             &["unknown-field spec.rule: unknown field \"rule\": did you mean \"rules\"?"],
         ),

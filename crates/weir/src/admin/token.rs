@@ -41,8 +41,14 @@ impl Token {
     pub(super) fn is_in(&self, headers: &HeaderMap) -> bool {
         let given = headers.get(header::AUTHORIZATION);
         let given = given.map_or(&[][..], |it| it.as_bytes());
-        let expected = self.authorization();
-        let expected = expected.as_bytes();
+        // The scheme may be written in any case (RFC 9110, 11.1).
+        let Some((scheme, given)) = given.split_at_checked("Bearer ".len()) else {
+            return false;
+        };
+        if !scheme.eq_ignore_ascii_case(b"Bearer ") {
+            return false;
+        }
+        let expected = self.0.as_bytes();
         let mut difference = given.len() ^ expected.len();
         for (index, byte) in expected.iter().enumerate() {
             difference |= usize::from(byte ^ given.get(index).unwrap_or(&0));
@@ -89,7 +95,10 @@ mod tests {
             ("Bearer 0123456789abcdeg", false),
             ("Bearer 0123456789abcde", false),
             ("Bearer 0123456789abcdef0", false),
-            ("bearer 0123456789abcdef", false),
+            ("bearer 0123456789abcdef", true),
+            ("BEARER 0123456789abcdef", true),
+            ("Bearer 0123456789ABCDEF", false),
+            ("Basic 0123456789abcdef", false),
             ("0123456789abcdef", false),
             ("", false),
         ] {

@@ -28,12 +28,12 @@ Exit codes: 0 done, 1 the gateway refused, 2 could not run.
 
 Examples:
   weir rollback --list      the last 20 configurations, and what each one changed
-  weir rollback             the configuration before the one in force
+  weir rollback             the configuration before the one in force; again: one further back
   weir rollback 41          by its sequence or hash
   weir rollback --release   what the files say, from now on")]
 pub(crate) struct RollbackArgs {
-    /// The configuration: its sequence, or its hash or the beginning of it. Default: the newest that differs from the one
-    /// in force.
+    /// The configuration: its sequence, or its hash or the beginning of it. Default: the one before the one in force;
+    /// given again, the one before that.
     #[arg(value_name = "SEQUENCE|HASH")]
     pub(crate) to: Option<String>,
     /// Put in force what the files say, and follow them again.
@@ -64,12 +64,15 @@ pub(crate) struct LogLevelArgs {
     pub(crate) level: Option<String>,
     #[command(flatten)]
     pub(crate) gateway: ClientArgs,
+    /// How it is written.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: AnyFormat,
 }
 
 /// Gather what somebody needs who helps you with a running gateway, in one file without secrets.
 ///
 /// It has what the admin API shows: versions, the plan, policies and statuses, findings, the last configurations, metrics.
-/// Names of hosts, routes and headers are in it, and values of headers that filters and policies set; contents of Secrets
+/// Names of hosts, routes and headers are in it; values of headers, query parameters and cookies, and contents of Secrets,
 /// are not.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -11,7 +11,11 @@ use crate::output;
 
 /// Prints the level that is logged, after changing it where one is given.
 pub(crate) fn log_level(args: LogLevelArgs) -> Result<ExitCode> {
-    let LogLevelArgs { level, gateway } = args;
+    let LogLevelArgs {
+        level,
+        gateway,
+        output: format,
+    } = args;
     let client = Client::new(gateway)?;
     let answer = match level {
         None => client.get("/api/log-level")?,
@@ -20,8 +24,8 @@ pub(crate) fn log_level(args: LogLevelArgs) -> Result<ExitCode> {
     match answer {
         Answer::Body(body) => {
             let answer: Value = serde_json::from_str(&body).context("the answer is no JSON")?;
-            let level = answer["level"].as_str().unwrap_or_default();
-            output::print(&format!("{level}\n"))?;
+            let text = |it: &Value| format!("{}\n", it["level"].as_str().unwrap_or_default());
+            output::print(&output::either(format, &answer, text)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Answer::Refused(why) => {

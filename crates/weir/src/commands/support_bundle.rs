@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde_json::Value;
 
 use crate::cli::SupportBundleArgs;
 use crate::client::{Answer, Client};
@@ -31,11 +32,15 @@ pub(crate) fn support_bundle(args: SupportBundleArgs) -> Result<ExitCode> {
     let pages = output::with_progress("asking the gateway", || {
         let pages = PAGES.iter().map(|(path, file)| match client.get(path)? {
             // A page that is refused, as `/readyz` is, says what is wrong.
-            Answer::Body(text) | Answer::Refused(text) => Ok((*file, text)),
+            Answer::Body(text) | Answer::Refused(text) => Ok((*file, without_values(text))),
         });
         pages.collect::<Result<Vec<_>>>()
     })?;
-    let file = OpenOptions::new().write(true).create_new(true).open(&out);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&out);
     let file =
         file.with_context(|| format!("cannot write {}; --out says where else to", out.display()))?;
     let what = || format!("cannot write {}", out.display());
@@ -63,4 +68,44 @@ pub(crate) fn support_bundle(args: SupportBundleArgs) -> Result<ExitCode> {
     );
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A page without the values of headers, query parameters and cookies, which may be credentials: neither those that are
+/// asked for (what has a `name` and a `value`) nor those that are given (pairs of both).
+fn without_values(page: String) -> String {
+    let Ok(mut json) = serde_json::from_str(&page) else {
+        return page;
+    };
+    redact(&mut json);
+    format!("{json:#}\n")
+}
+
+fn redact(json: &mut Value) {
+    match json {
+        Value::Object(fields) => {
+            let is_named = fields.get("name").is_some_and(Value::is_string);
+            for (key, field) in fields {
+                match (key.as_str(), field) {
+                    ("value", field) if is_named => hide(field),
+                    ("set" | "add" | "add_if_absent", Value::Array(pairs)) => {
+                        let values = pairs.iter_mut().filter_map(|it| it.get_mut(1));
+                        values.for_each(hide);
+                    }
+                    (_, field) => redact(field),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(redact),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Hides all texts of a value.
+fn hide(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = "[redacted]".to_owned(),
+        Value::Object(fields) => fields.values_mut().for_each(hide),
+        Value::Array(items) => items.iter_mut().for_each(hide),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }

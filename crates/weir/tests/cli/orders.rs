@@ -84,6 +84,42 @@ fn an_earlier_configuration_is_held_until_it_is_released() {
 }
 
 #[test]
+fn going_back_again_goes_further_back() {
+    let site = Site::new();
+    let weir = site.run();
+    let address = weir.listening(8080);
+    let admin = weir.admin();
+    for edit in ["2", "3", "4"] {
+        site.write("route.yaml", &route(edit));
+        wait_for_version(address, edit);
+    }
+    for earlier in ["3", "2", "1"] {
+        assert_eq!(ask(admin, &["rollback"]).status.code(), Some(0));
+        wait_for_version(address, earlier);
+    }
+    let none = ask(admin, &["rollback"]);
+    assert_eq!(none.status.code(), Some(1));
+    let why = String::from_utf8_lossy(&none.stderr);
+    assert!(why.contains("there is no earlier configuration"), "{why}");
+    assert_eq!(version(&get(address, "/")).as_deref(), Some("1"));
+
+    // From what was gone back to by its sequence, which was gone back to before.
+    assert_eq!(ask(admin, &["rollback", "5"]).status.code(), Some(0));
+    wait_for_version(address, "3");
+    assert_eq!(ask(admin, &["rollback"]).status.code(), Some(0));
+    wait_for_version(address, "2");
+
+    // And from what the files say by now.
+    site.write("route.yaml", &route("5"));
+    weir.wait_for_log("the files changed; what they say waits");
+    let released = ask(admin, &["rollback", "--release"]);
+    assert_eq!(released.status.code(), Some(0));
+    wait_for_version(address, "5");
+    assert_eq!(ask(admin, &["rollback"]).status.code(), Some(0));
+    wait_for_version(address, "2");
+}
+
+#[test]
 fn the_last_twenty_configurations_are_remembered() {
     let site = Site::new();
     let weir = site.run();
@@ -114,6 +150,9 @@ fn what_is_logged_can_be_changed() {
     weir.listening(8080);
     let admin = weir.admin();
     assert_eq!(text(&ask(admin, &["log-level"])), "info\n");
+    let json = ask(admin, &["log-level", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(json, serde_json::json!({"level": "info"}));
     assert_eq!(text(&ask(admin, &["log-level", "debug"])), "debug\n");
     // That the files changed and nothing else is said at that level only.
     site.write("other.yaml", "# nothing\n");
@@ -228,6 +267,28 @@ fn a_support_bundle_has_what_the_api_shows_and_no_secret() {
         "secret.yaml",
         "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {key: hidden-treasure}\n",
     );
+    let filter = "{type: FILTERHeaderModifier, fieldHeaderModifier: {set: [{name: authorization, value: hidden-treasure}], \
+                  add: [{name: x-key, value: hidden-treasure}]}}";
+    let named = "[{name: key, value: hidden-treasure}]";
+    site.write(
+        "credentials.yaml",
+        &format!(
+            "apiVersion: gateway.networking.k8s.io/v1\n\
+             kind: HTTPRoute\n\
+             metadata: {{name: credentials}}\n\
+             spec:\n  parentRefs: [{{name: edge}}]\n  rules:\n  \
+             - matches: [{{path: {{value: /asked}}, headers: {named}, queryParams: {named}}}]\n    \
+             filters: [{}, {}]\n    backendRefs: [{{name: shop, port: 80}}]\n\
+             ---\n\
+             apiVersion: gateway.envoyproxy.io/v1alpha1\n\
+             kind: BackendTrafficPolicy\n\
+             metadata: {{name: credentials}}\n\
+             spec:\n  targetRefs: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, name: credentials}}]\n  \
+             rateLimit: {{local: {{rules: [{{clientSelectors: [{{headers: {named}}}], limit: {{requests: 1, unit: Hour}}}}]}}}}\n",
+            filter.replace("FILTER", "Request").replace("field", "request"),
+            filter.replace("FILTER", "Response").replace("field", "response"),
+        ),
+    );
     let weir = site.run();
     weir.listening(8080);
     let out = site.path().join(".bundle.tar.gz");
@@ -249,8 +310,12 @@ fn a_support_bundle_has_what_the_api_shows_and_no_secret() {
         std::io::Read::read_to_string(&mut entry, &mut content).expect("a text");
         assert!(
             !content.is_empty() && !content.contains("hidden-treasure"),
-            "{name}"
+            "{name}: {content}"
         );
+        if name.ends_with("plan.json") {
+            let redacted = content.matches("[redacted]").count();
+            assert!(content.contains("/asked") && redacted >= 7, "{content}");
+        }
         assert!(text(&written).contains(name.trim_start_matches("weir-support/")));
         if name.ends_with(".json") {
             serde_json::from_str::<serde_json::Value>(&content).expect("JSON");
