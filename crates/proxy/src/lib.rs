@@ -41,7 +41,7 @@ mod worker;
 pub use access_log::{KEYS as ACCESS_LOG_KEYS, TextFormat};
 pub use options::{AccessLogForm, AccessLogOptions, AccessLogTarget, Limits, Options};
 pub use router::{Found, Router};
-pub use support::support;
+pub use support::{CLIENT_SUPPORT, support};
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -30,7 +30,12 @@ pub fn limits(limits: &RateLimit, request: &Parts, client: IpAddr) -> Vec<RateLi
         client,
     };
     let mut counting = Vec::new();
-    if let Some(LocalRateLimit { default, rules }) = local {
+    if let Some(LocalRateLimit {
+        default,
+        headers: _,
+        rules,
+    }) = local
+    {
         counting.extend(selected(rules, &limited));
         if counting.is_empty() {
             counting.extend(default.iter().map(|it| it.name.clone()));

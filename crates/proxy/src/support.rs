@@ -2,6 +2,12 @@
 
 use weir_plan::{Feature, Support};
 
+/// How far this data plane enforces what ClientTrafficPolicies say, in the same form.
+pub const CLIENT_SUPPORT: Support = Support::Partial(
+    "http3 grpc.enableWeb tls.fingerprints tls.signatureAlgorithms tls.minVersion=1.0 \
+     tls.minVersion=1.1 connection.maxAcceptPerSocketEvent timeout.tcp.idleTimeout",
+);
+
 /// How far this data plane enforces a feature.
 ///
 /// `Support::Partial` lists the settings that are not enforced, each as a path below `spec`, or `path=value` for one

@@ -38,6 +38,7 @@ fn main() {
         controller_name: weir_resolve::api::DEFAULT_CONTROLLER_NAME.to_owned(),
         every_class: true,
         support: |_| weir_plan::Support::Full,
+        client_support: weir_plan::Support::Full,
         allow_unenforced: false,
         allow_loopback: true,
         addresses: weir_resolve::Addresses::Shared,

@@ -8,10 +8,11 @@ use ring::digest;
 use rustls::RootCertStore;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use weir_plan::{Authority, Certificate, CertificateName, Der, PrivateKey};
+use weir_plan::{Authority, Certificate, CertificateName, Der, PrivateKey, RevocationList};
 use x509_parser::extensions::GeneralName;
+use x509_parser::parse_x509_crl;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::api::secret::Unusable;
@@ -21,7 +22,7 @@ pub(crate) const CERTIFICATE: &str = "tls.crt";
 pub(crate) const KEY: &str = "tls.key";
 /// Certificates of a chain that are read.
 const MAX_CHAIN: usize = 16;
-/// Certificates of authorities that are read from one text.
+/// Certificates of authorities, and lists of revoked ones, that are read from one text.
 const MAX_AUTHORITIES: usize = 100;
 /// Host names of a certificate that are read.
 const MAX_HOSTNAMES: usize = 1_000;
@@ -97,6 +98,27 @@ pub(crate) fn authorities(pem: &[u8]) -> Result<Vec<Authority>, String> {
         }
     });
     read.collect()
+}
+
+/// Reads lists of revoked certificates.
+pub(crate) fn revocation_lists(pem: &[u8]) -> Result<Vec<RevocationList>, String> {
+    let mut lists = Vec::new();
+    for list in CertificateRevocationListDer::pem_slice_iter(pem) {
+        let number = lists.len() + 1;
+        if number > MAX_AUTHORITIES {
+            return Err(format!("there are more than {MAX_AUTHORITIES} lists"));
+        }
+        let list = list.ok().filter(|it| parse_x509_crl(it).is_ok());
+        let list = list.ok_or_else(|| format!("list {number} of its PEM text is broken"))?;
+        lists.push(RevocationList {
+            fingerprint: fingerprint(&list),
+            list: Der(list.as_ref().into()),
+        });
+    }
+    if lists.is_empty() {
+        return Err("there is no list in PEM (-----BEGIN X509 CRL-----)".to_owned());
+    }
+    Ok(lists)
 }
 
 /// All certificates of a PEM text, which are at least one.

@@ -4,6 +4,7 @@ mod each;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -32,11 +33,30 @@ pub struct EffectiveRule {
     pub own: Option<Arc<OwnSettings>>,
     /// What its Gateway says where no policy does.
     pub routing_type: Option<OfGateway>,
+    /// What its listener's ClientTrafficPolicy says of pauses, which counts where no other policy says anything.
+    pub stream_idle: Option<StreamIdle>,
+    /// Why its listener serves no route: its ClientTrafficPolicy is invalid.
+    pub unserved: Option<Arc<str>>,
+}
+
+/// How long a request may pause by a ClientTrafficPolicy.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StreamIdle {
+    /// The policy.
+    pub policy: PolicyRef,
+    /// What it says.
+    pub written: Arc<str>,
+    /// What that comes to; none: for ever.
+    #[serde(skip)]
+    pub limit: Option<Duration>,
 }
 
 impl EffectiveRule {
     /// Why nothing of the rule is served: requests are answered 500, connections of routes below HTTP are closed.
     pub fn refusal(&self) -> Option<&str> {
+        if let Some(why) = &self.unserved {
+            return Some(why);
+        }
         let EffectivePolicy {
             invalid, refused, ..
         } = &*self.policy;
@@ -94,6 +114,8 @@ pub struct Applied {
     pub effective: Arc<EffectivePolicy>,
     /// What applies to requests. The defaults where `invalid` says something.
     pub route: Arc<RoutePolicy>,
+    /// The same on listeners that keep the headers of rate limits back.
+    pub quiet: Arc<RoutePolicy>,
     /// What applies to connections, likewise.
     pub cluster: Arc<ClusterPolicy>,
     /// Where requests to Services go, likewise; none: as the gateway says.

@@ -20,7 +20,13 @@ pub enum Enforced {
 }
 
 /// How far a field of one of our kinds is enforced. `path` is below `spec`; items of lists may be written as `[]`.
-pub(crate) fn of_field(kind: &str, path: &str, support: fn(Feature) -> Support) -> Enforced {
+/// `clients` is how far what ClientTrafficPolicies say is.
+pub(crate) fn of_field(
+    kind: &str,
+    path: &str,
+    support: fn(Feature) -> Support,
+    clients: Support,
+) -> Enforced {
     let plain = path.replace("[]", "");
     let missing = match kind {
         "BackendTrafficPolicy" => {
@@ -31,6 +37,11 @@ pub(crate) fn of_field(kind: &str, path: &str, support: fn(Feature) -> Support) 
                 Some(Support::Partial(missing)) => missing,
             }
         }
+        "ClientTrafficPolicy" => match clients {
+            Support::Full => return Enforced::Fully,
+            Support::No => return Enforced::Not,
+            Support::Partial(missing) => missing,
+        },
         "Backend" => UNSERVED_BACKENDS,
         _ => "",
     };
@@ -85,6 +96,24 @@ pub(crate) fn unenforced(spec: &Value, support: fn(Feature) -> Support) -> Vec<F
                     &missing.split_whitespace().collect::<Vec<_>>(),
                     &mut paths,
                 );
+            }
+        }
+    }
+    paths
+}
+
+/// The settings of a ClientTrafficPolicy's spec that are not enforced, in the order of their paths.
+pub(crate) fn unenforced_client_settings(spec: &Value, support: Support) -> Vec<FieldPath> {
+    let mut paths = Vec::new();
+    let settings = spec.as_object().into_iter().flatten();
+    for (key, value) in settings.filter(|(key, it)| !key.starts_with("target") && !it.is_null()) {
+        let at = FieldPath::new("spec").child(key);
+        match support {
+            Support::Full => {}
+            Support::No => paths.push(at),
+            Support::Partial(missing) => {
+                let missing: Vec<&str> = missing.split_whitespace().collect();
+                walk(value, key, &at, &missing, &mut paths);
             }
         }
     }
@@ -210,7 +239,16 @@ mod tests {
             ("Backend", "tls.sni", Enforced::Not),
             ("Backend", "endpoints[].ip.port", Enforced::Fully),
         ] {
-            assert_eq!(of_field(kind, path, support), expected, "{kind} {path}");
+            assert_eq!(
+                of_field(
+                    kind,
+                    path,
+                    support,
+                    Support::Partial("http3 tls.minVersion=1.0")
+                ),
+                expected,
+                "{kind} {path}"
+            );
         }
     }
 

@@ -9,6 +9,7 @@ mod text;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use weir_plan::{
@@ -209,19 +210,26 @@ pub(crate) fn value_text(value: &Value) -> Cow<'_, str> {
 /// Why a policy lost a place to another.
 pub(crate) fn lost_to(policies: &[AttachedPolicy], winner: PolicyId, loser: PolicyId) -> String {
     let (winning, losing) = (&policies[winner], &policies[loser]);
-    let name = &winning.name;
-    if winner == loser {
+    let ages = (winning.created, losing.created);
+    lost_by_age(&winning.name, winner == loser, ages)
+}
+
+/// Why a policy lost a place to one of this name; `itself`: they are one. With their ages, the winner's first.
+pub(crate) fn lost_by_age(
+    winner: &PolicyRef,
+    itself: bool,
+    (winning, losing): (Option<Timestamp>, Option<Timestamp>),
+) -> String {
+    if itself {
         "it names this target twice".to_owned()
-    } else if winning.created == losing.created {
-        format!("{name}, of the same age, has the same target and comes first by name")
+    } else if winning == losing {
+        format!("{winner}, of the same age, has the same target and comes first by name")
     } else {
-        let since = |policy: &AttachedPolicy| {
-            policy
-                .created
-                .map_or("an unknown time".to_owned(), |it| it.to_string())
+        let since = |created: Option<Timestamp>| {
+            created.map_or("an unknown time".to_owned(), |it| it.to_string())
         };
         format!(
-            "older policy won: {name} has the same target since {}, this one since {}",
+            "older policy won: {winner} has the same target since {}, this one since {}",
             since(winning),
             since(losing)
         )

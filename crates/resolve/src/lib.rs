@@ -11,6 +11,7 @@ mod attach;
 mod backend_tls;
 mod build;
 mod certificate;
+mod clients;
 pub mod crd;
 mod defaults;
 pub mod diagnostics;
@@ -69,6 +70,8 @@ pub struct Context {
     pub every_class: bool,
     /// What the data plane in use enforces.
     pub support: fn(Feature) -> Support,
+    /// The same of what ClientTrafficPolicies say.
+    pub client_support: Support,
     /// Whether routes protected by policies that we do not enforce (SecurityPolicy) are served all the same.
     pub allow_unenforced: bool,
     /// Whether Backends may point at loopback addresses.
@@ -92,6 +95,7 @@ impl Context {
             controller_name,
             every_class,
             support,
+            client_support,
             allow_unenforced,
             allow_loopback,
             addresses,
@@ -99,6 +103,7 @@ impl Context {
         *controller_name == other.controller_name
             && *every_class == other.every_class
             && std::ptr::fn_addr_eq(*support, other.support)
+            && *client_support == other.client_support
             && *allow_unenforced == other.allow_unenforced
             && *allow_loopback == other.allow_loopback
             && *addresses == other.addresses
@@ -118,6 +123,8 @@ pub struct Resolution {
     pub diagnostics: Vec<Diagnostic>,
     /// Where policies sit and what they come to, for explanations and lints.
     pub(crate) policies: Arc<policies::Policies>,
+    /// Which ClientTrafficPolicy each listener has, likewise.
+    pub(crate) clients: Arc<clients::Clients>,
 }
 
 /// Turns a snapshot of resources into a plan and the status of every object.
@@ -129,12 +136,21 @@ pub fn resolve(resources: &Resources, context: &Context, memo: &mut Memo) -> Res
     let Memo {
         attachments,
         policies,
+        clients,
         build: built,
         backends,
         ..
     } = memo;
     let attachments =
         topology::attachments::update(resources, context, &changes, attachments, &mut found);
+    let clients = clients::apply(
+        resources,
+        attachments,
+        context,
+        &changes,
+        clients,
+        &mut found,
+    );
     let policies = policies::apply(
         resources,
         attachments,
@@ -147,6 +163,7 @@ pub fn resolve(resources: &Resources, context: &Context, memo: &mut Memo) -> Res
         resources,
         attachments,
         &policies,
+        &clients,
         context,
         &changes,
         built,
@@ -159,6 +176,7 @@ pub fn resolve(resources: &Resources, context: &Context, memo: &mut Memo) -> Res
         attachments,
         built,
         &policies,
+        &clients,
         backends,
         context,
         &mut found,
@@ -170,5 +188,6 @@ pub fn resolve(resources: &Resources, context: &Context, memo: &mut Memo) -> Res
         effective,
         diagnostics,
         policies,
+        clients,
     }
 }

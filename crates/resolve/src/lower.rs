@@ -5,13 +5,16 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 use weir_plan::features::connection::Connection;
+use weir_plan::features::rate_limit::RateLimit;
 use weir_plan::{ClusterPolicy, NamespacedName, RoutePolicy};
 
 use crate::api::ConfigMap;
 use crate::api::scalar::parse_duration;
 use crate::api::spec::BackendTrafficPolicySpec;
+use crate::clients::OfRoutes;
 use crate::diagnostics::FieldPath;
 use crate::effective::Applied;
+use crate::features::rate_limit::RateLimit as RateLimitSpec;
 use crate::features::retry::Retry;
 use crate::features::routing_type::RoutingType;
 use crate::features::{
@@ -31,6 +34,8 @@ pub(crate) struct Lowered {
     pub(crate) merged: Merged,
     /// What applies to requests; the defaults where the settings are invalid.
     pub(crate) route: Arc<RoutePolicy>,
+    /// The same on listeners that keep the headers of rate limits back.
+    pub(crate) quiet: Arc<RoutePolicy>,
     /// What applies to connections, likewise.
     pub(crate) cluster: Arc<ClusterPolicy>,
     /// Where requests to Services go, likewise; none: as the gateway says.
@@ -58,21 +63,36 @@ pub(crate) fn lower(merged: Merged, resources: &Resources) -> Lowered {
             DEFAULTS
         }
     };
-    let merged = without_hidden_limits(merged);
     let invalid = faults.message();
+    let quiet = (route.rate_limit != RateLimit::NONE).then(|| quiet(&route, &merged));
+    let merged = without_hidden_limits(merged);
+    let quiet = quiet.filter(|_| invalid.is_none());
     let (route, cluster, routing_type) = match invalid {
         None => (route, cluster, routing_type),
         Some(_) => DEFAULTS,
     };
+    let route = Arc::new(route);
     Lowered {
         merged,
-        route: Arc::new(route),
+        quiet: quiet.map_or_else(|| Arc::clone(&route), Arc::new),
+        route,
         cluster: Arc::new(cluster),
         routing_type,
         faults,
         invalid,
         config_maps,
     }
+}
+
+/// What applies to requests on listeners that keep the headers of rate limits back, but where a rule asks for them.
+fn quiet(route: &RoutePolicy, merged: &Merged) -> RoutePolicy {
+    let limits = merged.settings.get("rateLimit");
+    let limits = limits.and_then(|it| RateLimitSpec::deserialize(it).ok());
+    let mut route = route.clone();
+    // What is wrong with them has been said.
+    let found = &mut Faults::default();
+    route.rate_limit = rate_limit::lower(limits.as_ref(), &merged.rules, false, found);
+    route
 }
 
 /// Settings without the half of `rateLimit` that its deprecated `type` leaves out, so that nobody is told that it applies.
@@ -99,9 +119,11 @@ fn without_hidden_limits(mut merged: Merged) -> Merged {
 pub(crate) fn unmerged(merged: Merged, text: String) -> Lowered {
     let mut faults = Faults::default();
     faults.add("", "mergeType", text);
+    let route = Arc::new(RoutePolicy::DEFAULT);
     Lowered {
         merged,
-        route: Arc::new(RoutePolicy::DEFAULT),
+        quiet: Arc::clone(&route),
+        route,
         cluster: Arc::new(ClusterPolicy::DEFAULT),
         routing_type: None,
         invalid: faults.message(),
@@ -170,11 +192,11 @@ fn settings(
         routing_type,
     } = spec;
     // The order of these lines is the order of a status message.
-    let rate_limit = rate_limit::lower(rate_limit.as_ref(), &merged.rules, found);
+    let rate_limit = rate_limit::lower(rate_limit.as_ref(), &merged.rules, true, found);
     let bandwidth_limit = bandwidth_limit::lower(bandwidth_limit.as_ref(), found);
     let load_balancer = load_balancer::lower(load_balancer.as_ref(), found);
     let circuit_breaker = circuit_breaker::lower(circuit_breaker.as_ref(), found);
-    let tcp_keepalive = connection::lower_keepalive(tcp_keepalive.as_ref(), found);
+    let tcp_keepalive = connection::lower_keepalive("TCPKeepalive", tcp_keepalive.as_ref(), found);
     let retry = retry::lower(retry.as_ref(), found);
     let (route_timeout, cluster_timeout) = timeout::lower(timeout.as_ref(), found);
     let (buffer_limit, preconnect) = connection::lower_buffers(connection.as_ref(), found);
@@ -249,21 +271,42 @@ fn override_namespace(merged: &Merged) -> &str {
     first.map_or("", |(_, policy)| &*policy.name.namespace)
 }
 
-/// The settings of a rule: what it sets itself comes before the policy's.
-pub(crate) fn for_rule(applied: &Applied, own: Option<&OwnSettings>) -> Arc<RoutePolicy> {
-    let Some(own) = own else {
-        return Arc::clone(&applied.route);
+/// The settings of a rule on a listener: what it sets itself comes before the policy's, and what the listener says behind.
+pub(crate) fn for_rule(
+    applied: &Applied,
+    own: Option<&OwnSettings>,
+    listener: &OfRoutes,
+) -> Arc<RoutePolicy> {
+    let OfRoutes {
+        refused: _,
+        stream_idle,
+        rate_limit_headers,
+    } = listener;
+    let policy = if *rate_limit_headers {
+        &applied.route
+    } else {
+        &applied.quiet
     };
-    let mut policy = RoutePolicy::clone(&applied.route);
-    if let Some(request) = own.request_timeout().and_then(parse_duration) {
-        let idle = applied
-            .effective
-            .settings
-            .pointer("/timeout/http/streamIdleTimeout");
-        let idle_written = applied.invalid.is_none() && idle.is_some_and(|it| !it.is_null());
+    let idle = applied
+        .effective
+        .settings
+        .pointer("/timeout/http/streamIdleTimeout");
+    let idle_written = applied.invalid.is_none() && idle.is_some_and(|it| !it.is_null());
+    let stream_idle = stream_idle.as_ref().filter(|_| !idle_written);
+    if own.is_none() && stream_idle.is_none() {
+        return Arc::clone(policy);
+    }
+    let mut policy = RoutePolicy::clone(policy);
+    if let Some(request) = own
+        .and_then(OwnSettings::request_timeout)
+        .and_then(parse_duration)
+    {
         policy.timeout = timeout::with_request(&policy.timeout, request, idle_written);
     }
-    if let Some(own) = own.retry() {
+    if let Some(idle) = stream_idle {
+        policy.timeout.stream_idle = idle.limit;
+    }
+    if let Some(own) = own.and_then(OwnSettings::retry) {
         let own = Retry::deserialize(own).unwrap_or_default();
         // It has nothing in it that could be wrong.
         policy.retry = retry::lower(Some(&own), &mut Faults::default());

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use weir_plan::NamespacedName;
 
 use crate::api::{
-    Backend, BackendTlsPolicy, BackendTrafficPolicy, ConfigMap, EnvoyProxy, Gateway, GatewayClass,
-    HttpRouteFilter, ListenerSet, Namespace, ReferenceGrant, Secret, Service,
+    Backend, BackendTlsPolicy, BackendTrafficPolicy, ClientTrafficPolicy, ConfigMap, EnvoyProxy,
+    Gateway, GatewayClass, HttpRouteFilter, ListenerSet, Namespace, ReferenceGrant, Secret,
+    Service,
 };
 use crate::api::{GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute};
 use crate::backend_tls::{self, BackendKind};
+use crate::clients::Clients;
 use crate::diagnostics::ObjectRef;
 use crate::object::OtherPolicy;
 use crate::resources::{Objects, Resources};
@@ -28,6 +30,7 @@ pub struct Memo {
     seen: Seen,
     pub(crate) attachments: Attachments,
     pub(crate) policies: policies::Memo,
+    pub(crate) clients: Option<Arc<Clients>>,
     pub(crate) build: build::Memo,
     pub(crate) backends: status::backends::Memo,
 }
@@ -53,6 +56,7 @@ struct Seen {
     http_route_filters: Objects<HttpRouteFilter>,
     policies: Objects<BackendTrafficPolicy>,
     backend_tls_policies: Objects<BackendTlsPolicy>,
+    client_policies: Objects<ClientTrafficPolicy>,
     other_policies: BTreeMap<ObjectRef, Arc<OtherPolicy>>,
 }
 
@@ -63,6 +67,8 @@ pub(crate) struct Changes {
     pub(crate) gateways: bool,
     /// Whether a policy changed, or a ConfigMap that one may refer to.
     pub(crate) policies: bool,
+    /// Whether a ClientTrafficPolicy changed.
+    pub(crate) client_policies: bool,
     /// Whether a ReferenceGrant changed.
     pub(crate) grants: bool,
     /// The routes that came, went or changed.
@@ -157,6 +163,7 @@ impl Seen {
         Changes {
             gateways: gateways.contains(&true),
             policies: policies.contains(&true),
+            client_policies: differs(&mut self.client_policies, &now.client_policies),
             grants: differs(&mut self.reference_grants, &now.reference_grants),
             routes,
             services,

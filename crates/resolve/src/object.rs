@@ -7,10 +7,10 @@ use serde_json::Value;
 use weir_plan::NamespacedName;
 
 use crate::api::{
-    Backend, BackendTlsPolicy, BackendTrafficPolicy, ConfigMap, EndpointSlice, EnvoyProxy,
-    GATEWAY_GROUP, Gateway, GatewayClass, GrpcRoute, HttpRoute, HttpRouteFilter, ListenerSet,
-    Namespace, ObjectMeta, POLICY_GROUP, ReferenceGrant, Secret, Service, TcpRoute, TlsRoute,
-    UdpRoute,
+    Backend, BackendTlsPolicy, BackendTrafficPolicy, ClientTrafficPolicy, ConfigMap, EndpointSlice,
+    EnvoyProxy, GATEWAY_GROUP, Gateway, GatewayClass, GrpcRoute, HttpRoute, HttpRouteFilter,
+    ListenerSet, Namespace, ObjectMeta, POLICY_GROUP, ReferenceGrant, Secret, Service, TcpRoute,
+    TlsRoute, UdpRoute,
 };
 use crate::diagnostics::{Diagnostic, ObjectRef};
 use crate::reader::{Admission, read};
@@ -38,6 +38,7 @@ pub enum Object {
     HttpRouteFilter(Arc<HttpRouteFilter>),
     BackendTrafficPolicy(Arc<BackendTrafficPolicy>),
     BackendTlsPolicy(Arc<BackendTlsPolicy>),
+    ClientTrafficPolicy(Arc<ClientTrafficPolicy>),
     /// A policy of a kind that is not enforced, such as SecurityPolicy: who it is, and its spec for its targets.
     OtherPolicy(Arc<OtherPolicy>),
 }
@@ -99,6 +100,9 @@ impl Object {
             Self::BackendTrafficPolicy(it) => {
                 reference(POLICY_GROUP, "BackendTrafficPolicy", &it.metadata)
             }
+            Self::ClientTrafficPolicy(it) => {
+                reference(POLICY_GROUP, "ClientTrafficPolicy", &it.metadata)
+            }
             Self::OtherPolicy(it) => it.object.clone(),
         }
     }
@@ -125,6 +129,7 @@ impl Object {
             (Self::HttpRouteFilter(a), Self::HttpRouteFilter(b)) => Arc::ptr_eq(a, b),
             (Self::BackendTrafficPolicy(a), Self::BackendTrafficPolicy(b)) => Arc::ptr_eq(a, b),
             (Self::BackendTlsPolicy(a), Self::BackendTlsPolicy(b)) => Arc::ptr_eq(a, b),
+            (Self::ClientTrafficPolicy(a), Self::ClientTrafficPolicy(b)) => Arc::ptr_eq(a, b),
             (Self::OtherPolicy(a), Self::OtherPolicy(b)) => Arc::ptr_eq(a, b),
             (
                 Self::GatewayClass(_)
@@ -146,6 +151,7 @@ impl Object {
                 | Self::HttpRouteFilter(_)
                 | Self::BackendTrafficPolicy(_)
                 | Self::BackendTlsPolicy(_)
+                | Self::ClientTrafficPolicy(_)
                 | Self::OtherPolicy(_),
                 _,
             ) => false,

@@ -21,7 +21,7 @@ use crate::precedence;
 use crate::status::{ConditionStatus, ParentReference, PolicyAncestorStatus};
 use crate::targeting::AttachmentPoint;
 use crate::topology::{ListenerKey, ParentNode, Topology};
-use ancestors::Ancestors;
+pub(crate) use ancestors::Ancestors;
 use relations::Relations;
 
 /// The status of every policy that reaches anything of ours. Settings that are not enforced are reported as well.
@@ -383,7 +383,12 @@ fn reference(parent: &ParentNode, section: Option<&str>) -> ParentReference {
     }
 }
 
-fn parent_reference(kind: &str, name: &NamespacedName, section: Option<&str>) -> ParentReference {
+/// Names a Gateway or ListenerSet, or a section of one, as an ancestor.
+pub(crate) fn parent_reference(
+    kind: &str,
+    name: &NamespacedName,
+    section: Option<&str>,
+) -> ParentReference {
     ParentReference {
         group: GATEWAY_GROUP.to_owned(),
         kind: kind.to_owned(),

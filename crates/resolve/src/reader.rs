@@ -14,7 +14,9 @@ use weir_plan::NamespacedName;
 use crate::admission::pattern::{is_hostname, is_label};
 use crate::admission::{self, Violation};
 use crate::api::envoy_proxy::EnvoyProxySpec;
-use crate::api::{BackendTrafficPolicy, EnvoyProxy, GATEWAY_GROUP, ObjectMeta, POLICY_GROUP};
+use crate::api::{
+    BackendTrafficPolicy, ClientTrafficPolicy, EnvoyProxy, GATEWAY_GROUP, ObjectMeta, POLICY_GROUP,
+};
 use crate::diagnostics::{
     Diagnostic, Diagnostics, FieldPath, MAX_FINDINGS_OF_AN_OBJECT, ObjectRef, Severity,
 };
@@ -158,10 +160,8 @@ pub(crate) fn read(document: Value, admission: Admission) -> Reading {
         (POLICY_GROUP, "EnvoyProxy") => reader.envoy_proxy(),
         (POLICY_GROUP, "HTTPRouteFilter") => reader.typed(Object::HttpRouteFilter),
         (POLICY_GROUP, "BackendTrafficPolicy") => reader.policy(),
-        (
-            POLICY_GROUP,
-            "SecurityPolicy" | "ClientTrafficPolicy" | "EnvoyExtensionPolicy" | "EnvoyPatchPolicy",
-        )
+        (POLICY_GROUP, "ClientTrafficPolicy") => reader.client_policy(),
+        (POLICY_GROUP, "SecurityPolicy" | "EnvoyExtensionPolicy" | "EnvoyPatchPolicy")
         | (EXPERIMENTAL_GROUP, "XBackendTrafficPolicy") => reader.other_policy(),
         (GATEWAY_GROUP | POLICY_GROUP | EXPERIMENTAL_GROUP, _) => reader.not_read(),
         _ => Ok((None, Vec::new())),
@@ -210,24 +210,46 @@ impl Reader {
         self.finish(object.map(|it| wrap(Arc::new(it))))
     }
 
-    /// A policy of ours: its spec stays as written.
+    /// A policy of ours.
     fn policy(mut self) -> Reading {
         self.prepare();
+        if let Some(spec) = self.fields.get_mut("spec") {
+            values::lengthen_local_limit(spec);
+        }
+        let written = self.written(admission::policy::check, admission::policy::fold_case);
+        let policy = written.map(|(metadata, spec)| BackendTrafficPolicy { metadata, spec });
+        self.finish(policy.map(|it| Object::BackendTrafficPolicy(Arc::new(it))))
+    }
+
+    /// A policy of ours for clients.
+    fn client_policy(mut self) -> Reading {
+        use admission::client_traffic_policy::{check, fold_case};
+        self.prepare();
+        let written = self.written(check, fold_case);
+        let policy = written.map(|(metadata, spec)| ClientTrafficPolicy { metadata, spec });
+        self.finish(policy.map(|it| Object::ClientTrafficPolicy(Arc::new(it))))
+    }
+
+    /// The metadata and the spec of a policy, which stays as written; none: they cannot be used.
+    fn written(
+        &mut self,
+        check: fn(&Value) -> Vec<Violation>,
+        fold_case: fn(&mut Value),
+    ) -> Option<(ObjectMeta, Value)> {
         let metadata = self.metadata();
         let mut spec = self.fields.remove("spec").unwrap_or_default();
         self.unknown_at_the_top();
-        values::lengthen_local_limit(&mut spec);
         let fine = match self.admission {
             Admission::Whole => {
                 // What admission lets through and no type of ours holds, such as a count below 0, makes the policy
                 // invalid, as it does in a cluster.
-                let refused = admission::policy::check(&spec);
+                let refused = check(&spec);
                 let fine = refused.is_empty();
                 self.refuse(refused);
                 fine
             }
             Admission::None => {
-                admission::policy::fold_case(&mut spec);
+                fold_case(&mut spec);
                 true
             }
         };
@@ -241,10 +263,9 @@ impl Reader {
             );
             let at = FieldPath::new("spec");
             self.found.error(&self.object, at, "too-large", message);
-            return self.finish(None);
+            return None;
         }
-        let policy = metadata.map(|metadata| BackendTrafficPolicy { metadata, spec });
-        self.finish(policy.map(|it| Object::BackendTrafficPolicy(Arc::new(it))))
+        Some((metadata?, spec))
     }
 
     /// A policy of a kind that is not enforced: only who it is and what it targets is of interest.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use weir_plan::NamespacedName;
 
 use crate::api::{
-    Backend, BackendTlsPolicy, BackendTrafficPolicy, ConfigMap, EndpointSlice, EnvoyProxy, Gateway,
-    GatewayClass, GrpcRoute, HttpRoute, HttpRouteFilter, ListenerSet, Namespace, ReferenceGrant,
-    Secret, Service, TcpRoute, TlsRoute, UdpRoute,
+    Backend, BackendTlsPolicy, BackendTrafficPolicy, ClientTrafficPolicy, ConfigMap, EndpointSlice,
+    EnvoyProxy, Gateway, GatewayClass, GrpcRoute, HttpRoute, HttpRouteFilter, ListenerSet,
+    Namespace, ReferenceGrant, Secret, Service, TcpRoute, TlsRoute, UdpRoute,
 };
 use crate::diagnostics::ObjectRef;
 use crate::object::{Object, OtherPolicy};
@@ -41,6 +41,7 @@ pub struct Resources {
     pub http_route_filters: Objects<HttpRouteFilter>,
     pub policies: Objects<BackendTrafficPolicy>,
     pub backend_tls_policies: Objects<BackendTlsPolicy>,
+    pub client_policies: Objects<ClientTrafficPolicy>,
     pub other_policies: BTreeMap<ObjectRef, Arc<OtherPolicy>>,
 }
 
@@ -69,6 +70,7 @@ impl Resources {
             Object::HttpRouteFilter(it) => drop(self.http_route_filters.insert(name, it)),
             Object::BackendTrafficPolicy(it) => drop(self.policies.insert(name, it)),
             Object::BackendTlsPolicy(it) => drop(self.backend_tls_policies.insert(name, it)),
+            Object::ClientTrafficPolicy(it) => drop(self.client_policies.insert(name, it)),
             Object::OtherPolicy(it) => drop(self.other_policies.insert(reference, it)),
         }
     }
@@ -95,6 +97,7 @@ impl Resources {
             http_route_filters,
             policies,
             backend_tls_policies,
+            client_policies,
             other_policies,
         } = self;
         fn of<'a, K, T>(
@@ -122,6 +125,7 @@ impl Resources {
             .chain(of(http_route_filters, Object::HttpRouteFilter))
             .chain(of(policies, Object::BackendTrafficPolicy))
             .chain(of(backend_tls_policies, Object::BackendTlsPolicy))
+            .chain(of(client_policies, Object::ClientTrafficPolicy))
             .chain(of(other_policies, Object::OtherPolicy))
     }
 
@@ -149,6 +153,7 @@ impl Resources {
             Object::HttpRouteFilter(_) => drop(self.http_route_filters.remove(name)),
             Object::BackendTrafficPolicy(_) => drop(self.policies.remove(name)),
             Object::BackendTlsPolicy(_) => drop(self.backend_tls_policies.remove(name)),
+            Object::ClientTrafficPolicy(_) => drop(self.client_policies.remove(name)),
             Object::OtherPolicy(_) => drop(self.other_policies.remove(&reference)),
         }
     }

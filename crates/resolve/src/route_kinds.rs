@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn every_setting_is_decided_on() {
         let mut settings: BTreeSet<&str> = ACTS_ON.iter().map(|(setting, _)| *setting).collect();
-        let kinds = crd::reference::kinds(|_| Support::Full);
+        let kinds = crd::reference::kinds(|_| Support::Full, Support::Full);
         let fields = &kinds[0].fields;
         let no_settings = ["mergeType", "targetRef", "targetRefs", "targetSelectors"];
         for field in fields.iter().map(|it| it.path.as_str()) {

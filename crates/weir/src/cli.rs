@@ -136,6 +136,7 @@ impl ReadingArgs {
             every_class: controller_name.is_none(),
             controller_name: controller_name.unwrap_or_else(|| DEFAULT_CONTROLLER_NAME.to_owned()),
             support: weir_proxy::support,
+            client_support: weir_proxy::CLIENT_SUPPORT,
             allow_unenforced,
             allow_loopback: true,
             addresses: weir_resolve::Addresses::Shared,

@@ -215,6 +215,7 @@ fn of_statuses<'a>(statuses: &'a Statuses, resources: &Resources) -> Vec<BadCond
         listener_sets,
         routes,
         policies,
+        client_policies,
         backends,
         // The engine says what is wrong with them, with the field.
         backend_tls_policies: _,
@@ -242,8 +243,10 @@ fn of_statuses<'a>(statuses: &'a Statuses, resources: &Resources) -> Vec<BadCond
             add(&mut bad, route, &FieldPath::default(), &parent.conditions);
         }
     }
-    for (name, ancestors) in policies.iter() {
-        let policy = object(POLICY_GROUP, "BackendTrafficPolicy", name);
+    let of_kind = |kind| move |(name, it)| (object(POLICY_GROUP, kind, name), it);
+    let of_backends = policies.iter().map(of_kind("BackendTrafficPolicy"));
+    let of_clients = client_policies.iter().map(of_kind("ClientTrafficPolicy"));
+    for (policy, ancestors) in of_backends.chain(of_clients) {
         for ancestor in ancestors {
             add(
                 &mut bad,

@@ -88,6 +88,7 @@ fn findings(yaml: &str) -> Vec<(String, String)> {
         controller_name: DEFAULT_CONTROLLER_NAME.to_owned(),
         every_class: true,
         support: weir_proxy::support,
+        client_support: weir_proxy::CLIENT_SUPPORT,
         allow_unenforced: false,
         allow_loopback: true,
         addresses: weir_resolve::Addresses::Shared,

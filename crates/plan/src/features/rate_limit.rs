@@ -34,6 +34,9 @@ pub struct LocalRateLimit {
     /// The bucket of requests that match no rule. None: they are not limited, and their `x-ratelimit-*` headers say
     /// 4294967295.
     pub default: Option<DefaultBucket>,
+    /// Whether these are sent where there is no such bucket. They are, but where a listener keeps such headers back.
+    #[serde(skip_serializing_if = "Clone::clone")]
+    pub headers: bool,
     /// The rules with selectors, in the order written.
     pub rules: Vec<RateLimitRule>,
 }

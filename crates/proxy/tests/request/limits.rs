@@ -52,6 +52,7 @@ fn local(limit: Rate) -> RateLimit {
                 limit,
                 headers: true,
             }),
+            headers: true,
             rules: Vec::new(),
         }),
         global: None,

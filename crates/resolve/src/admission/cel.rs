@@ -1,12 +1,14 @@
 //! The rules across fields as CEL, for API servers: each says in CEL what a function of [`super::policy_rules`],
-//! [`super::response_rules`], [`super::backend`] or [`super::http_route_filter`] says in Rust, with the same message. A test holds them together.
+//! [`super::response_rules`], [`super::backend`], [`super::client_traffic_policy`] or [`super::http_route_filter`] says in Rust, with the same message. A test holds them together.
 //!
 //! In a CRD of ours a setting may be null, which means that it is absent; see [`null_safe`].
 
 mod of_backend;
+mod of_client_traffic_policy;
 mod of_http_route_filter;
 
 pub(crate) use of_backend::BACKEND;
+pub(crate) use of_client_traffic_policy::CLIENT_TRAFFIC_POLICY;
 pub(crate) use of_http_route_filter::HTTP_ROUTE_FILTER;
 
 /// A rule: where it stands below `spec`, what must hold there, and what is said where it does not. `[]` stands for each

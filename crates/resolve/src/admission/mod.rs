@@ -5,6 +5,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod cel;
+pub(crate) mod client_traffic_policy;
 pub(crate) mod gateway_api;
 pub(crate) mod http_route_filter;
 pub(crate) mod pattern;

@@ -82,7 +82,7 @@ const TARGET_REF: Schema = Object(&[
     must("name", OBJECT_NAME),
     may("sectionName", Text(1, 253, Some(pattern::HOSTNAME))),
 ]);
-const TARGET_SELECTOR: Schema = Object(&[
+pub(super) const TARGET_SELECTOR: Schema = Object(&[
     may("group", GROUP),
     must("kind", KIND),
     may("matchLabels", Map(&TEXT)),

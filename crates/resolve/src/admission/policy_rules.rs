@@ -99,51 +99,16 @@ fn on(spec: &At<'_>, way: &[&str], rule: fn(&At<'_>, &mut Found), found: &mut Fo
 }
 
 fn targets(spec: &At<'_>, found: &mut Found) {
-    let one_of_them = spec.has("targetRef") != spec.has("targetRefs");
-    let usable = one_of_them || spec.has_items("targetSelectors");
-    spec.require(usable, "either targetRef or targetRefs must be used", found);
-
-    let ours = |target: &At<'_>| {
-        target
-            .text("group")
-            .is_none_or(|group| group == GATEWAY_GROUP)
-    };
-    let of = |target: &At<'_>, kinds: &[&str]| {
-        target
-            .text("kind")
-            .is_some_and(|kind| kinds.contains(&kind))
-    };
+    let kinds = "Gateway/ListenerSet/HTTPRoute/GRPCRoute/TCPRoute/UDPRoute/TLSRoute";
+    targets_of(spec, TARGETS, kinds, found);
     let single = spec.get("targetRef");
-    let (several, selectors) = (
+    let several = [
         spec.items_of("targetRefs"),
         spec.items_of("targetSelectors"),
-    );
-    let group = "group of gateway.networking.k8s.io";
-    let kind = "kind of Gateway/ListenerSet/HTTPRoute/GRPCRoute/TCPRoute/UDPRoute/TLSRoute";
-    let rules = [
-        (single.iter().all(ours), "targetRef.", group),
-        (single.iter().all(|it| of(it, TARGETS)), "targetRef.", kind),
-        (several.iter().all(ours), "targetRefs[*].", group),
-        (
-            several.iter().all(|it| of(it, TARGETS)),
-            "targetRefs[*].",
-            kind,
-        ),
     ];
-    for (holds, list, what) in rules {
-        spec.require(
-            holds,
-            &format!("this policy can only have a {list}{what}"),
-            found,
-        );
-    }
-
     let only = |kinds| {
-        single
-            .iter()
-            .chain(&several)
-            .chain(&selectors)
-            .all(|it| of(it, kinds))
+        let all = single.iter().chain(several.iter().flatten());
+        all.into_iter().all(|it| is_of(it, kinds))
     };
     let merges = spec.has("mergeType");
     spec.require(
@@ -164,9 +129,37 @@ fn targets(spec: &At<'_>, found: &mut Found) {
             found,
         );
     }
-    for selector in &selectors {
+}
+
+/// The rules about the targets of any policy that may target these kinds, which messages call `named`.
+pub(super) fn targets_of(spec: &At<'_>, kinds: &[&str], named: &str, found: &mut Found) {
+    let one_of_them = spec.has("targetRef") != spec.has("targetRefs");
+    let usable = one_of_them || spec.has_items("targetSelectors");
+    spec.require(usable, "either targetRef or targetRefs must be used", found);
+
+    let ours = |target: &At<'_>| {
+        target
+            .text("group")
+            .is_none_or(|group| group == GATEWAY_GROUP)
+    };
+    let group = "group of gateway.networking.k8s.io";
+    let kind = format!("kind of {named}");
+    let single: Vec<_> = spec.get("targetRef").into_iter().collect();
+    for (targets, list) in [
+        (single, "targetRef."),
+        (spec.items_of("targetRefs"), "targetRefs[*]."),
+    ] {
+        for (holds, what) in [
+            (targets.iter().all(ours), group),
+            (targets.iter().all(|it| is_of(it, kinds)), &kind),
+        ] {
+            let message = format!("this policy can only have a {list}{what}");
+            spec.require(holds, &message, found);
+        }
+    }
+    for selector in spec.items_of("targetSelectors") {
         selector.require(
-            ours(selector),
+            ours(&selector),
             "group must be gateway.networking.k8s.io",
             found,
         );
@@ -179,6 +172,11 @@ fn targets(spec: &At<'_>, found: &mut Found) {
             );
         }
     }
+}
+
+fn is_of(target: &At<'_>, kinds: &[&str]) -> bool {
+    let kind = target.text("kind");
+    kind.is_some_and(|kind| kinds.contains(&kind))
 }
 
 fn combinations(spec: &At<'_>, found: &mut Found) {
@@ -356,7 +354,7 @@ fn payload(at: &At<'_>, found: &mut Found) {
     }
 }
 
-fn keepalive(at: &At<'_>, found: &mut Found) {
+pub(super) fn keepalive(at: &At<'_>, found: &mut Found) {
     let millis = |name| at.text(name).and_then(duration_millis);
     if let (Some(timeout), Some(interval)) = (millis("timeout"), millis("interval")) {
         at.require(

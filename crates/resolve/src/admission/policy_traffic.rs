@@ -231,14 +231,14 @@ const STATUS_CODE_MATCH: Schema = Object(&[
         Object(&[must("start", INTEGER), must("end", INTEGER)]),
     ),
 ]);
-const STRING_MATCH: Schema = Object(&[
+pub(super) const STRING_MATCH: Schema = Object(&[
     may(
         "type",
         Words(&["Exact", "Prefix", "Suffix", "RegularExpression"]),
     ),
     must("value", Text(1, 1024, None)),
 ]);
-const HEADER_NAME: Schema = Text(1, 256, Some(pattern::TOKEN));
+pub(super) const HEADER_NAME: Schema = Text(1, 256, Some(pattern::TOKEN));
 const HEADERS: schema::List = schema::List {
     items: Object(&[
         must("name", HEADER_NAME),

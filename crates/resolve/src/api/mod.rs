@@ -1,6 +1,7 @@
 //! The API types: those of the Gateway API and Kubernetes from their crates, ours in files of their own.
 
 pub mod backend;
+pub mod client_traffic_policy;
 pub mod envoy_proxy;
 pub mod http_route_filter;
 pub mod policy;
@@ -10,6 +11,7 @@ pub mod spec;
 pub mod target;
 
 pub use backend::Backend;
+pub use client_traffic_policy::ClientTrafficPolicy;
 pub use envoy_proxy::EnvoyProxy;
 pub use gateway_api::apis::standard::backendtlspolicies::BackendTlsPolicy;
 pub use gateway_api::experimental::gatewayclasses::GatewayClass;

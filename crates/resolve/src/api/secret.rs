@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use weir_plan::{Certificate, SecretValue};
+use weir_plan::{Authority, Certificate, RevocationList, SecretValue};
 
 use super::ObjectMeta;
 
@@ -14,6 +14,11 @@ use super::ObjectMeta;
 pub const TLS_SECRET: &str = "kubernetes.io/tls";
 /// The key of a Secret that holds a credential.
 pub const CREDENTIAL: &str = "credential";
+
+/// The key of a Secret or ConfigMap that holds the certificates of authorities in PEM.
+pub const AUTHORITIES: &str = "ca.crt";
+/// The key of a Secret or ConfigMap that holds lists of revoked certificates in PEM.
+pub const REVOKED: &str = "ca.crl";
 
 /// A Secret.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +30,10 @@ pub struct Secret {
     /// The certificate and key of a Secret of type [`TLS_SECRET`], or why they cannot be used; none: of another type,
     /// whose data is not kept.
     pub certificate: Option<Result<Arc<Certificate>, Unusable>>,
+    /// What its key [`AUTHORITIES`] holds, or why it cannot be used; none: it has no such key, or nothing in it.
+    pub authorities: Option<Result<Arc<[Authority]>, String>>,
+    /// What its key [`REVOKED`] holds, likewise.
+    pub revoked: Option<Result<Arc<[RevocationList]>, String>>,
     /// What its key [`CREDENTIAL`] holds; none: it has no such key, or nothing in it.
     pub credential: Option<Credential>,
 }

@@ -11,6 +11,7 @@ use super::backend_filters::BackendFilters;
 use super::backends::Target;
 use super::mirrors;
 use super::rules::{Rule, RuleBackend};
+use crate::clients::OfRoutes;
 use crate::effective::Applied;
 use crate::features::routing_type::{OfGateway, RoutingType};
 
@@ -30,15 +31,17 @@ pub(crate) struct Scope<'a> {
 
 /// What a rule does under a policy, and the clusters that it needs for that.
 ///
-/// This is the place that fails closed: under an invalid policy a rule answers 500, whatever its filters say.
+/// This is the place that fails closed: under an invalid policy, its own or its listener's, a rule answers 500, whatever its filters say.
 pub(crate) fn of_rule(
     rule: &Rule,
     applied: &Applied,
+    listener: &OfRoutes,
     scope: &Scope<'_>,
 ) -> (RouteAction, Vec<Cluster>) {
-    if let Some(why) = applied
-        .invalid
+    if let Some(why) = listener
+        .refused
         .as_deref()
+        .or(applied.invalid.as_deref())
         .or(rule.invalid.as_ref().map(|it| &*it.message))
     {
         return (respond(why), Vec::new());

@@ -29,6 +29,7 @@ use weir_plan::{NamespacedName, Plan, RouteKind};
 
 use crate::Context;
 use crate::backend_tls::BackendKind;
+use crate::clients::{Clients, OfRoutes};
 use crate::diagnostics::{Diagnostic, Diagnostics, ObjectRef};
 use crate::effective::{Applied, EffectiveRule};
 use crate::memo::Changes;
@@ -39,6 +40,7 @@ use crate::topology::ListenerKey;
 use crate::topology::attachments::{Attachments, place};
 use crate::topology::routes::{RouteDetail, route_ref};
 pub(crate) use backends::UNSERVED as UNSERVED_BACKENDS;
+pub(crate) use filters::header_name;
 use route::Built;
 use table::Table;
 
@@ -48,6 +50,7 @@ pub(crate) struct Memo {
     /// In the order of the topology.
     routes: Vec<BuiltRoute>,
     policies: Option<Arc<Policies>>,
+    clients: Option<Arc<Clients>>,
     table: Table,
     statuses: Arc<BTreeMap<ObjectRef, Arc<[RouteParentStatus]>>>,
     attached: BTreeMap<ListenerKey, i32>,
@@ -59,6 +62,8 @@ pub(crate) struct Memo {
 struct BuiltRoute {
     detail: Arc<RouteDetail>,
     applied: Vec<Arc<Applied>>,
+    /// What each of its listeners says of it.
+    listeners: Vec<OfRoutes>,
     built: Box<Built>,
 }
 
@@ -104,6 +109,7 @@ pub(crate) fn plan(
     resources: &Resources,
     attachments: &Attachments,
     policies: &Arc<Policies>,
+    clients: &Arc<Clients>,
     context: &Context,
     changes: &Changes,
     memo: &mut Memo,
@@ -113,6 +119,10 @@ pub(crate) fn plan(
         .policies
         .as_ref()
         .is_some_and(|it| Arc::ptr_eq(it, policies));
+    let same_clients = memo
+        .clients
+        .as_ref()
+        .is_some_and(|it| Arc::ptr_eq(it, clients));
     let (known, gone) = align(std::mem::take(&mut memo.routes), &attachments.routes);
     for gone in &gone {
         memo.replace(Some(gone), None);
@@ -120,23 +130,31 @@ pub(crate) fn plan(
     let mut routes = Vec::with_capacity(known.len());
     for (index, (detail, known)) in attachments.routes.iter().zip(known).enumerate() {
         let applied = || applied(policies, index, detail);
+        let listeners = || {
+            let carriers = detail.carriers.iter();
+            carriers.map(|it| clients.of_routes(&it.listener))
+        };
         let route = match known {
             Some(known)
                 if Arc::ptr_eq(&known.detail, detail)
                     && !known.is_touched(changes)
-                    && (same_policies || same(applied(), &known.applied)) =>
+                    && (same_policies || same(applied(), &known.applied))
+                    && (same_clients || listeners().eq(&known.listeners)) =>
             {
                 known
             }
             known => {
                 let applied: Vec<_> = applied().map(Arc::clone).collect();
-                let mut built = Box::new(route::build(detail, &applied, resources, context));
+                let listeners: Vec<_> = listeners().cloned().collect();
+                let built = route::build(detail, &applied, &listeners, resources, context);
+                let mut built = Box::new(built);
                 if let Some(known) = &known {
                     built.keep(&known.built);
                 }
                 let new = BuiltRoute {
                     detail: Arc::clone(detail),
                     applied,
+                    listeners,
                     built,
                 };
                 memo.replace(known.as_ref(), Some(&new));
@@ -148,11 +166,12 @@ pub(crate) fn plan(
     }
     memo.routes = routes;
     memo.policies = Some(Arc::clone(policies));
+    memo.clients = Some(Arc::clone(clients));
     memo.found
         .values()
         .flatten()
         .for_each(|it| found.push(it.clone()));
-    memo.table.plan(&attachments.gateways)
+    memo.table.plan(&attachments.gateways, clients)
 }
 
 /// What is known of each route of `now`, and what is no more. A route that changed its age is another.
@@ -201,6 +220,7 @@ impl BuiltRoute {
         let Changes {
             gateways: _,
             policies: _,
+            client_policies: _,
             routes: _,
             grants,
             services,
@@ -231,6 +251,7 @@ impl Memo {
                 detail,
                 built,
                 applied: _,
+                listeners: _,
             }) = route
             else {
                 continue;
@@ -247,6 +268,7 @@ impl Memo {
             detail,
             built,
             applied: _,
+            listeners: _,
         }) = new
             && !built.found.is_empty()
         {
@@ -268,6 +290,7 @@ impl Memo {
             detail,
             built,
             applied: _,
+            listeners: _,
         }: &BuiltRoute,
         context: &Context,
     ) {

@@ -13,6 +13,7 @@ use super::rules::{self, Invalid, Rule, backend_ref};
 use super::{annotations, backend_filters, grpc, l4, mirrors, route_filter};
 use crate::api::scalar::parse_duration;
 use crate::backend_tls::{self, BackendKind};
+use crate::clients::OfRoutes;
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath};
 use crate::effective::{Applied, EffectiveRule};
 use crate::own::OwnSettings;
@@ -69,10 +70,12 @@ pub(crate) struct InvalidRule {
     pub(crate) invalid: Invalid,
 }
 
-/// Builds a route. `applied` has what applies to each of its rules on each of its carriers, rules innermost.
+/// Builds a route. `applied` has what applies to each of its rules on each of its carriers, rules innermost; `listeners`
+/// what each of these listeners says of it.
 pub(crate) fn build(
     detail: &RouteDetail,
     applied: &[Arc<Applied>],
+    listeners: &[OfRoutes],
     resources: &Resources,
     context: &Context,
 ) -> Built {
@@ -82,7 +85,7 @@ pub(crate) fn build(
         entries: Vec::new(),
         l4: Vec::new(),
         clusters: Vec::new(),
-        effective: effective(detail, &names, &own, applied),
+        effective: effective(detail, &names, &own, applied, listeners),
         verdict: Verdict {
             rules: names.len(),
             ..Verdict::default()
@@ -100,12 +103,26 @@ pub(crate) fn build(
             let default = [api::HttpRouteRules::default()];
             let specs = route.spec.rules.as_deref().unwrap_or(&default);
             let specs: Vec<_> = specs.iter().map(|it| Ok(Cow::Borrowed(it))).collect();
-            built.add_http(&specs, detail, &names, applied, resources, context);
+            built.add_http(
+                &specs,
+                detail,
+                &names,
+                (applied, listeners),
+                resources,
+                context,
+            );
         }
         RouteObject::Grpc(route) => {
             let specs = route.spec.rules.iter().flatten();
             let specs: Vec<_> = specs.map(|it| grpc::as_http(it).map(Cow::Owned)).collect();
-            built.add_http(&specs, detail, &names, applied, resources, context);
+            built.add_http(
+                &specs,
+                detail,
+                &names,
+                (applied, listeners),
+                resources,
+                context,
+            );
         }
         RouteObject::Tcp(_) | RouteObject::Tls(_) | RouteObject::Udp(_) => {
             built.add_l4(detail, &names, applied, resources, context);
@@ -136,20 +153,21 @@ fn effective(
     names: &[RuleName],
     own: &[Option<Arc<OwnSettings>>],
     applied: &[Arc<Applied>],
+    listeners: &[OfRoutes],
 ) -> Vec<Arc<EffectiveRule>> {
-    let places = detail
-        .carriers
-        .iter()
-        .flat_map(|carrier| names.iter().map(move |rule| (carrier, rule)));
+    let carriers = detail.carriers.iter().zip(listeners);
+    let places = carriers.flat_map(|it| names.iter().map(move |rule| (it, rule)));
     places
         .zip(applied)
-        .map(|((carrier, rule), applied)| {
+        .map(|(((carrier, of_listener), rule), applied)| {
             Arc::new(EffectiveRule {
                 rule: rule.clone(),
                 listener: carrier.listener.plan_name(),
                 policy: Arc::clone(&applied.effective),
                 own: own.get(rule.index).cloned().flatten(),
                 routing_type: carrier.routing_type.clone(),
+                stream_idle: of_listener.stream_idle.clone(),
+                unserved: of_listener.refused.clone(),
             })
         })
         .collect()
@@ -194,7 +212,7 @@ impl Built {
         specs: &[Result<Cow<'_, api::HttpRouteRules>, Invalid>],
         detail: &RouteDetail,
         names: &[RuleName],
-        applied: &[Arc<Applied>],
+        (applied, listeners): (&[Arc<Applied>], &[OfRoutes]),
         resources: &Resources,
         context: &Context,
     ) {
@@ -225,11 +243,10 @@ impl Built {
         for (index, rule) in rules.iter().enumerate() {
             // What applies to this rule, for each carrier.
             let applied: Vec<_> = applied.iter().skip(index).step_by(rules.len()).collect();
-            let served: Vec<_> = detail
-                .carriers
-                .iter()
-                .zip(applied)
-                .filter(|(carrier, _)| carrier.served)
+            let carriers = detail.carriers.iter().zip(applied).zip(listeners);
+            let served: Vec<_> = carriers
+                .map(|((carrier, applied), listener)| (carrier, applied, listener))
+                .filter(|(carrier, _, _)| carrier.served)
                 .collect();
             self.place(specs[index], rule, &names[index], detail, &served);
         }
@@ -402,26 +419,27 @@ impl Built {
         rule: &Rule,
         name: &RuleName,
         detail: &RouteDetail,
-        served: &[(&Carrier, &Arc<Applied>)],
+        served: &[(&Carrier, &Arc<Applied>, &OfRoutes)],
     ) {
         let own = OwnSettings::of(spec);
-        let mut shared: Vec<(&NamespacedName, &Arc<Applied>, Arc<RouteRule>)> = Vec::new();
-        for (carrier, applied) in served {
+        let mut shared: Vec<(&NamespacedName, &Arc<Applied>, &OfRoutes, Arc<RouteRule>)> =
+            Vec::new();
+        for (carrier, applied, of_listener) in served {
             let gateway = &carrier.listener.gateway;
             // One cluster serves all listeners of a Gateway, unless they ask different things of it.
             let of_gateway = || {
                 served
                     .iter()
-                    .filter(|(it, _)| it.listener.gateway == *gateway)
+                    .filter(|(it, _, _)| it.listener.gateway == *gateway)
             };
-            let alike = of_gateway().all(|(_, it)| {
+            let alike = of_gateway().all(|(_, it, _)| {
                 it.cluster == applied.cluster && it.routing_type == applied.routing_type
             });
-            let known = shared
-                .iter()
-                .find(|(of, under, _)| alike && *of == gateway && Arc::ptr_eq(under, applied));
+            let known = shared.iter().find(|(of, under, on, _)| {
+                alike && *of == gateway && Arc::ptr_eq(under, applied) && on == of_listener
+            });
             let built = match known {
-                Some((_, _, built)) => Arc::clone(built),
+                Some((_, _, _, built)) => Arc::clone(built),
                 None => {
                     let listener = carrier.listener.plan_name().listener;
                     let scope = Scope {
@@ -431,7 +449,7 @@ impl Built {
                         hostname: hostname(detail),
                         routing_type: carrier.routing_type.as_ref(),
                     };
-                    let (action, clusters) = action::of_rule(rule, applied, &scope);
+                    let (action, clusters) = action::of_rule(rule, applied, of_listener, &scope);
                     for cluster in clusters {
                         // Rules that differ only above the cluster share it.
                         if self.clusters.iter().all(|it| it.name != cluster.name) {
@@ -441,14 +459,14 @@ impl Built {
                     let built = Arc::new(RouteRule {
                         name: name.clone(),
                         origin: applied.origin.clone(),
-                        policy: lower::for_rule(applied, own.as_ref()),
+policy: lower::for_rule(applied, own.as_ref(), of_listener),
                         unlogged: annotations::unlogged(detail),
                         request_headers: rule.filters.request_headers.clone(),
                         response_headers: rule.filters.response_headers.clone(),
                         cors: rule.filters.cors.clone().map(Box::new),
                         action,
                     });
-                    shared.push((gateway, applied, Arc::clone(&built)));
+                    shared.push((gateway, applied, of_listener, Arc::clone(&built)));
                     built
                 }
             };

@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_plan::{
-    Cluster, ClusterName, HostMatch, L4Listener, Listener, ListenerTls, Plan, VirtualHost,
+    ClientPolicy, Cluster, ClusterName, HostMatch, L4Listener, Listener, ListenerTls, Plan,
+    VirtualHost,
 };
 
 use super::order::{Entry, L4Entry, l4_precedence, precedence};
 use super::route::Built;
+use crate::clients::Clients;
 use crate::topology::gateways::GatewayDetail;
 use crate::topology::{ListenerKey, ListenerNode};
 
@@ -105,17 +107,22 @@ impl Table {
     }
 
     /// The plan: every listener that serves, with its routes, and the clusters.
-    pub(crate) fn plan(&mut self, gateways: &[Arc<GatewayDetail>]) -> Arc<Plan> {
+    ///
+    /// What `clients` say of TLS takes the place of what a listener says itself.
+    pub(crate) fn plan(&mut self, gateways: &[Arc<GatewayDetail>], clients: &Clients) -> Arc<Plan> {
         let served = gateways
             .iter()
             .flat_map(|gateway| gateway.node.listeners.iter().zip(&gateway.tls))
             .filter(|(node, _)| node.programmed);
         let mut listeners: Vec<_> = served
             .map(|(node, tls)| {
+                let of = clients.listeners.get(&node.key);
+                let tls = of.and_then(|it| it.tls.as_ref()).or(tls.as_ref());
+                let client = of.and_then(|it| it.client.as_ref());
                 self.listeners
                     .entry(node.key.clone())
                     .or_default()
-                    .listener(node, tls.as_ref())
+                    .listener(node, tls, client)
             })
             .collect();
         listeners.sort_by(|a, b| {
@@ -125,7 +132,7 @@ impl Table {
                 .then_with(|| a.hostname.specificity().cmp(&b.hostname.specificity()))
                 .then_with(|| a.name.cmp(&b.name))
         });
-        let l4 = self.l4_listeners(gateways);
+        let l4 = self.l4_listeners(gateways, clients);
         if let Some(plan) = &self.plan {
             let same = plan
                 .listeners
@@ -147,17 +154,25 @@ impl Table {
 }
 
 impl Table {
-    fn l4_listeners(&self, gateways: &[Arc<GatewayDetail>]) -> Vec<Arc<L4Listener>> {
+    /// Where a listener's policy is invalid, it has no routes.
+    fn l4_listeners(
+        &self,
+        gateways: &[Arc<GatewayDetail>],
+        clients: &Clients,
+    ) -> Vec<Arc<L4Listener>> {
         let nodes = gateways.iter().flat_map(|it| &it.node.listeners);
         let mut listeners: Vec<_> = nodes
             .filter_map(|node| {
-                let routes = self.l4.get(&node.key).into_iter().flatten();
+                let of = clients.listeners.get(&node.key);
+                let invalid = of.is_some_and(|it| it.invalid.is_some());
+                let routes = self.l4.get(&node.key).filter(|_| !invalid);
+                let routes = routes.into_iter().flatten();
                 Some(Arc::new(L4Listener {
                     name: node.key.plan_name(),
                     port: node.port,
                     transport: node.transport?,
                     hostname: node.hostname.clone(),
-                    client: None,
+                    client: of.and_then(|it| it.client.clone()),
                     routes: routes.map(|it| Arc::clone(&it.route)).collect(),
                 }))
             })
@@ -168,13 +183,19 @@ impl Table {
 }
 
 impl Hosts {
-    fn listener(&mut self, node: &ListenerNode, tls: Option<&Arc<ListenerTls>>) -> Arc<Listener> {
+    fn listener(
+        &mut self,
+        node: &ListenerNode,
+        tls: Option<&Arc<ListenerTls>>,
+        client: Option<&Arc<ClientPolicy>>,
+    ) -> Arc<Listener> {
         let name = node.key.plan_name();
         if let Some(known) = &self.listener
             && known.name == name
             && known.port == node.port
             && known.hostname == node.hostname
             && known.tls.as_ref() == tls
+            && known.client.as_ref() == client
         {
             return Arc::clone(known);
         }
@@ -188,7 +209,7 @@ impl Hosts {
             port: node.port,
             hostname: node.hostname.clone(),
             tls: tls.cloned(),
-            client: None,
+            client: client.cloned(),
             hosts,
         });
         self.listener = Some(Arc::clone(&listener));

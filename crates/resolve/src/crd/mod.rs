@@ -16,9 +16,10 @@ use serde_json::{Value, json};
 
 use crate::admission::cel::{self, Rule};
 use crate::admission::schema::Schema;
-use crate::admission::{backend, http_route_filter, policy};
+use crate::admission::{backend, client_traffic_policy, http_route_filter, policy};
 use crate::api::POLICY_GROUP;
 use crate::api::backend::BackendSpec;
+use crate::api::client_traffic_policy::ClientTrafficPolicySpec;
 use crate::api::http_route_filter::HttpRouteFilterSpec;
 use crate::api::spec::BackendTrafficPolicySpec;
 use structure::Describer;
@@ -96,6 +97,18 @@ const KINDS: &[Kind] = &[
         rules: cel::HTTP_ROUTE_FILTER,
         described: || schemars::schema_for!(HttpRouteFilterSpec),
         status: None,
+        columns: || json!([age()]),
+        never_null: None,
+    },
+    Kind {
+        kind: "ClientTrafficPolicy",
+        plural: "clienttrafficpolicies",
+        short: "ctp",
+        description: "How the listeners that the policy targets deal with their clients.",
+        spec: &client_traffic_policy::SPEC,
+        rules: cel::CLIENT_TRAFFIC_POLICY,
+        described: || schemars::schema_for!(ClientTrafficPolicySpec),
+        status: Some(status::of_policy),
         columns: || json!([age()]),
         never_null: None,
     },

@@ -41,9 +41,11 @@ pub struct FieldReference {
     pub enforced: Enforced,
 }
 
-/// All of our kinds. `support` is how far the data plane enforces the features of policies.
-pub fn kinds(support: fn(Feature) -> Support) -> Vec<KindReference> {
-    KINDS.iter().map(|it| of_kind(it, support)).collect()
+/// All of our kinds. `support` is how far the data plane enforces the features of policies, `clients` what
+/// ClientTrafficPolicies say.
+pub fn kinds(support: fn(Feature) -> Support, clients: Support) -> Vec<KindReference> {
+    let kinds = KINDS.iter();
+    kinds.map(|it| of_kind(it, support, clients)).collect()
 }
 
 fn of_kind(
@@ -60,12 +62,13 @@ fn of_kind(
         never_null: _,
     }: &Kind,
     support: fn(Feature) -> Support,
+    clients: Support,
 ) -> KindReference {
     let types = Describer::new(described());
     let mut writer = Writer {
         rules,
         types: &types,
-        enforced: &|path| enforcement::of_field(kind, path, support),
+        enforced: &|path| enforcement::of_field(kind, path, support, clients),
         fields: Vec::new(),
     };
     writer.below(spec, "", Some(&types.root));

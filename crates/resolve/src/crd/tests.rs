@@ -10,7 +10,7 @@ use super::structure::Describer;
 use super::{KINDS, Kind};
 use crate::admission::cel::Rule;
 use crate::admission::schema::{Field, List, Schema};
-use crate::admission::{Violation, backend, http_route_filter, policy};
+use crate::admission::{Violation, backend, client_traffic_policy, http_route_filter, policy};
 
 #[test]
 fn the_tables_and_the_types_have_the_same_fields_and_each_is_described() {
@@ -79,10 +79,12 @@ fn a_rule_in_cel_says_what_its_function_says() {
             kind, spec, rules, ..
         },
         check,
-    ) in KINDS
-        .iter()
-        .zip([policy::check, backend::check, http_route_filter::check])
-    {
+    ) in KINDS.iter().zip([
+        policy::check,
+        backend::check,
+        http_route_filter::check,
+        client_traffic_policy::check,
+    ]) {
         let compiled: Vec<(&Rule, Program)> = rules
             .iter()
             .map(|rule| {
@@ -206,6 +208,7 @@ impl Draw {
                     "Replace",
                     "JSONMerge",
                     "1.2.3.4",
+                    "10.0.0.0/8",
                     "System",
                     "aaa",
                     "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",

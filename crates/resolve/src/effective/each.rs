@@ -162,6 +162,7 @@ fn no_policy() -> Arc<Applied> {
     let effective = Arc::new(effective);
     Arc::new(Applied {
         effective,
+        quiet: Arc::clone(&route),
         route,
         cluster,
         routing_type: None,
@@ -465,6 +466,10 @@ fn applied(
         route: lowered.map_or_else(
             || Arc::new(RoutePolicy::DEFAULT),
             |it| Arc::clone(&it.route),
+        ),
+        quiet: lowered.map_or_else(
+            || Arc::new(RoutePolicy::DEFAULT),
+            |it| Arc::clone(&it.quiet),
         ),
         cluster: lowered.map_or_else(
             || Arc::new(ClusterPolicy::DEFAULT),

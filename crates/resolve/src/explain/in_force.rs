@@ -1,6 +1,7 @@
 //! What is in force at a rule, and who set it: the one place that says what comes before what.
 //!
-//! What the rule itself sets comes before its policies, these before what its Gateway says, and that before defaults.
+//! What the rule itself sets comes before its policies, these before what its Gateway or listener says, and that before
+//! defaults.
 //! Explanations, differences, lints and tests of policies all ask here.
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use weir_plan::{NamespacedName, PolicyRef, RouteKind, RuleName};
 
 use crate::defaults;
 use crate::diagnostics::FieldPath;
-use crate::effective::{EffectivePolicy, EffectiveRule, Lost};
+use crate::effective::{EffectivePolicy, EffectiveRule, Lost, StreamIdle};
 use crate::own::{OwnSettings, REQUEST_TIMEOUT, RETRY};
 use crate::route_kinds;
 
@@ -124,10 +125,15 @@ pub fn at(rule: &EffectiveRule) -> InForce {
         policy: _,
         own,
         routing_type,
+        stream_idle,
+        unserved: _,
     } = rule;
     let mut in_force = of_policies(rule);
     if let Some(own) = own {
         overlay(&mut in_force, own, name);
+    }
+    if let Some(of_listener) = stream_idle.as_ref().filter(|_| name.kind.is_http()) {
+        listen(&mut in_force, of_listener);
     }
     let is_open = in_force
         .settings
@@ -234,6 +240,25 @@ fn overlay(in_force: &mut InForce, own: &OwnSettings, rule: &RuleName) {
     leaves(own.settings(), FieldPath::default(), &mut |field, _| {
         from.insert(field, Source::Rule(rule.clone()));
     });
+}
+
+/// Adds what the listener says of pauses, where no policy does.
+fn listen(
+    in_force: &mut InForce,
+    StreamIdle {
+        policy, written, ..
+    }: &StreamIdle,
+) {
+    let InForce { settings, from, .. } = in_force;
+    let http = object(object(settings, "timeout"), "http");
+    if http["streamIdleTimeout"].is_null() {
+        http["streamIdleTimeout"] = json!(written);
+        for path in ["timeout", "timeout.http"] {
+            from.remove(&FieldPath::new(path));
+        }
+        let field = FieldPath::new("timeout.http.streamIdleTimeout");
+        from.insert(field, Source::Policy(policy.clone()));
+    }
 }
 
 /// The object in a field, made where there is none.

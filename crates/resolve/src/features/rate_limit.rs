@@ -170,7 +170,13 @@ pub(crate) struct RuleNames {
     pub(crate) local: Vec<RateLimitRuleName>,
 }
 
-pub(crate) fn lower(spec: Option<&RateLimit>, names: &RuleNames, found: &mut Faults) -> Plan {
+/// `headers`: whether rules that do not say so send `x-ratelimit-*` headers.
+pub(crate) fn lower(
+    spec: Option<&RateLimit>,
+    names: &RuleNames,
+    headers: bool,
+    found: &mut Faults,
+) -> Plan {
     let Some(RateLimit {
         r#type,
         global,
@@ -226,14 +232,15 @@ pub(crate) fn lower(spec: Option<&RateLimit>, names: &RuleNames, found: &mut Fau
         listed(with_global, global.as_ref()),
     );
     Plan {
-        local: lower_local(local, &names.local, found),
-        global: lower_global(global, &names.global, found),
+        local: lower_local(local, &names.local, headers, found),
+        global: lower_global(global, &names.global, headers, found),
     }
 }
 
 fn lower_global(
     rules: &[Rule],
     names: &[RateLimitRuleName],
+    headers: bool,
     found: &mut Faults,
 ) -> Option<GlobalRateLimit> {
     let rules: Vec<RateLimitRule> = rules
@@ -270,7 +277,7 @@ fn lower_global(
                 from_metadata,
                 shared: shared.unwrap_or(false),
                 shadow: shadow_mode.unwrap_or(false),
-                headers: sends_headers(x_rate_limit_headers.as_deref()),
+                headers: sends_headers(x_rate_limit_headers.as_deref(), headers),
             })
         })
         .collect();
@@ -280,10 +287,12 @@ fn lower_global(
 fn lower_local(
     rules: &[Rule],
     names: &[RateLimitRuleName],
+    by_default: bool,
     found: &mut Faults,
 ) -> Option<LocalRateLimit> {
     let mut local = LocalRateLimit {
         default: None,
+        headers: by_default,
         rules: Vec::new(),
     };
     let mut defaults: Vec<DefaultBucket> = Vec::new();
@@ -298,7 +307,10 @@ fn lower_local(
             x_rate_limit_headers,
         } = rule;
         let selectors = client_selectors.as_deref().unwrap_or_default();
-        let (headers, name) = (sends_headers(x_rate_limit_headers.as_deref()), name.clone());
+        let (headers, name) = (
+            sends_headers(x_rate_limit_headers.as_deref(), by_default),
+            name.clone(),
+        );
         let Some(limit) = rate(limit, &at, found) else {
             continue;
         };
@@ -316,7 +328,8 @@ fn lower_local(
             defaults.push(DefaultBucket {
                 name,
                 limit,
-                headers,
+                // What the listener says counts first here, as in the reference.
+                headers: headers && by_default,
             });
         } else if let Some(matches) = selectors::lower(selectors, &at, found) {
             let shadow = shadow_mode.unwrap_or(false);
@@ -426,8 +439,12 @@ fn metadata_key(Metadata { namespace, key }: &Metadata) -> MetadataKey {
     }
 }
 
-fn sends_headers(option: Option<&str>) -> bool {
-    option != Some("Off")
+fn sends_headers(option: Option<&str>, by_default: bool) -> bool {
+    match option {
+        Some("Off") => false,
+        Some("DraftVersion03") => true,
+        Some(_) | None => by_default,
+    }
 }
 
 #[cfg(test)]

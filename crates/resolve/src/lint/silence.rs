@@ -72,6 +72,7 @@ impl<'a> Ignored<'a> {
             backends,
             policies,
             backend_tls_policies,
+            client_policies,
             envoy_proxies,
             http_route_filters,
             other_policies,
@@ -131,6 +132,13 @@ impl<'a> Ignored<'a> {
             policy,
             "HTTPRouteFilter",
             http_route_filters,
+            |it| &it.metadata,
+        );
+        add(
+            &mut all,
+            policy,
+            "ClientTrafficPolicy",
+            client_policies,
             |it| &it.metadata,
         );
         for (object, policy) in other_policies {

@@ -37,6 +37,7 @@ fn applied(settings: &Value) -> Applied {
     Applied {
         effective: Arc::new(effective),
         route: lowered.route,
+        quiet: lowered.quiet,
         cluster: lowered.cluster,
         routing_type: lowered.routing_type,
         origin: weir_plan::Origin {
@@ -236,7 +237,7 @@ fn what_the_reference_drops_is_left_out_and_told() {
 
 fn of_rule(settings: &Value, rule: Value) -> Arc<RoutePolicy> {
     let own = OwnSettings::of(&serde_json::from_value(rule).unwrap());
-    for_rule(&applied(settings), own.as_ref())
+    for_rule(&applied(settings), own.as_ref(), &OfRoutes::NONE)
 }
 
 #[test]
@@ -335,5 +336,6 @@ fn a_rules_own_retry_replaces_the_policys() {
 #[test]
 fn a_rule_that_says_nothing_shares_the_policys_settings() {
     let applied = applied(&json!({"retry": {}}));
-    assert!(Arc::ptr_eq(&for_rule(&applied, None), &applied.route));
+    let policy = for_rule(&applied, None, &OfRoutes::NONE);
+    assert!(Arc::ptr_eq(&policy, &applied.route));
 }

@@ -21,7 +21,7 @@ struct Edit {
 }
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
-    let edit = (0..19_u8, any::<u8>()).prop_map(|(object, version)| Edit { object, version });
+    let edit = (0..21_u8, any::<u8>()).prop_map(|(object, version)| Edit { object, version });
     proptest::collection::vec(edit, 1..24)
 }
 
@@ -47,9 +47,11 @@ fn assert_same(kept: &Resolution, fresh: &Resolution, edit: Edit) {
         effective,
         diagnostics,
         policies: _,
+        clients,
     } = kept;
     // Not `assert_eq!`: what it would print fills screens.
     assert!(*plan == fresh.plan, "plan after {edit:?}");
+    assert!(*clients == fresh.clients, "clients after {edit:?}");
     assert!(*statuses == fresh.statuses, "statuses after {edit:?}");
     assert!(
         *effective == fresh.effective,
@@ -235,6 +237,10 @@ fn apply(world: &mut Resources, Edit { object, version }: Edit) {
             json!({"kind": "Secret", "metadata": {"name": "cert", "namespace": namespace}, "type": "kubernetes.io/tls",
                 "stringData": {"tls.crt": certificate, "tls.key": key}})
         }
+        19 if gone => return drop(world.client_policies.remove(&named("c"))),
+        19 => client_policy("c", &bit),
+        20 if gone => return drop(world.client_policies.remove(&named("d"))),
+        20 => client_policy("d", &bit),
         _ if gone => return drop(world.tcp_routes.remove(&named("a"))),
         _ => {
             let mut it = route(
@@ -304,10 +310,36 @@ fn policy(name: &str, bit: &dyn Fn(u8) -> bool) -> Value {
         "circuitBreaker": {"maxConnections": if bit(2) { 7 } else { 8 }},
     });
     spec["targetRefs"][0]["group"] = json!("gateway.networking.k8s.io");
+    if bit(4) {
+        spec["rateLimit"] =
+            json!({"local": {"rules": [{"limit": {"requests": 1, "unit": "Hour"}}]}});
+    }
     if bit(3) {
         spec["timeout"] = json!({"http": {"requestTimeout": "nonsense"}});
     }
     json!({"kind": "BackendTrafficPolicy", "metadata": {"name": name}, "spec": spec})
+}
+
+fn client_policy(name: &str, bit: &dyn Fn(u8) -> bool) -> Value {
+    let mut target = match (bit(0), bit(1)) {
+        (true, _) => json!({"kind": "Gateway", "name": "edge"}),
+        (false, true) => json!({"kind": "Gateway", "name": "edge", "sectionName": "https"}),
+        (false, false) => json!({"kind": "ListenerSet", "name": "set"}),
+    };
+    target["group"] = json!("gateway.networking.k8s.io");
+    let kind = if bit(3) { "Secret" } else { "ConfigMap" };
+    let authorities = json!({"kind": kind, "name": if bit(3) { "cert" } else { "page" }});
+    let mut spec = json!({
+        "targetRefs": [target],
+        "headers": {"disableRateLimitHeaders": bit(2)},
+        "timeout": {"http": {"streamIdleTimeout": if bit(3) { "1s" } else { "2s" }}},
+        "http1": {"http10": {"useDefaultHost": bit(4)}},
+        "connection": {"connectionLimit": {"value": 1 + u8::from(bit(3))}},
+    });
+    if bit(2) {
+        spec["tls"] = json!({"clientValidation": {"caCertificateRefs": [authorities]}});
+    }
+    json!({"kind": "ClientTrafficPolicy", "metadata": {"name": name}, "spec": spec})
 }
 
 fn objects(names: &[(&str, &Arc<u8>)]) -> Objects<u8> {

@@ -11,13 +11,13 @@ const MAX_MESSAGE: usize = 32_768;
 const TRUNCATED: &str = " (message truncated).";
 
 /// What a policy is told, in the order in which it was found out.
-pub(super) struct Ancestors {
+pub(crate) struct Ancestors {
     list: Vec<(ParentReference, Vec<Condition>)>,
     generation: Option<i64>,
 }
 
 impl Ancestors {
-    pub(super) fn new(generation: Option<i64>) -> Self {
+    pub(crate) fn new(generation: Option<i64>) -> Self {
         Self {
             list: Vec::new(),
             generation,
@@ -25,7 +25,7 @@ impl Ancestors {
     }
 
     /// Sets a condition, in place of one of the same type.
-    pub(super) fn set(
+    pub(crate) fn set(
         &mut self,
         ancestor: &ParentReference,
         r#type: &str,
@@ -56,7 +56,7 @@ impl Ancestors {
     }
 
     /// Says that the policy does not take effect, whatever was said before.
-    pub(super) fn reject(&mut self, ancestor: &ParentReference, reason: &str, message: &str) {
+    pub(crate) fn reject(&mut self, ancestor: &ParentReference, reason: &str, message: &str) {
         self.set(
             ancestor,
             "Accepted",
@@ -67,7 +67,7 @@ impl Ancestors {
     }
 
     /// Says that the policy takes effect, unless it was said already whether it does.
-    pub(super) fn accept(&mut self, ancestor: &ParentReference) {
+    pub(crate) fn accept(&mut self, ancestor: &ParentReference) {
         let known = self.list.iter().find(|(other, _)| other == ancestor);
         if !known.is_some_and(|(_, conditions)| conditions.iter().any(|it| it.r#type == "Accepted"))
         {
@@ -82,7 +82,7 @@ impl Ancestors {
     }
 
     /// Says which deprecated fields the policy uses.
-    pub(super) fn warn(&mut self, ancestor: &ParentReference, spec: &Value) {
+    pub(crate) fn warn(&mut self, ancestor: &ParentReference, spec: &Value) {
         let compression = spec
             .get("compression")
             .and_then(Value::as_array)
@@ -101,6 +101,11 @@ impl Ancestors {
         .into_iter()
         .filter_map(|(used, text)| used.then_some(text))
         .collect();
+        self.deprecated(ancestor, &deprecated);
+    }
+
+    /// Says this of deprecated fields, if there are any.
+    pub(crate) fn deprecated(&mut self, ancestor: &ParentReference, deprecated: &[&str]) {
         if !deprecated.is_empty() {
             self.set(
                 ancestor,
@@ -113,7 +118,7 @@ impl Ancestors {
     }
 
     /// Sets conditions that are true, each of a type that is its reason as well.
-    pub(super) fn conditions(
+    pub(crate) fn conditions(
         &mut self,
         ancestor: &ParentReference,
         conditions: Vec<(&'static str, String)>,
@@ -124,7 +129,7 @@ impl Ancestors {
     }
 
     /// Says, where the policy takes effect, which of its settings do not.
-    pub(super) fn not_enforced(&mut self, paths: &str) {
+    pub(crate) fn not_enforced(&mut self, paths: &str) {
         let accepted = |conditions: &[Condition]| {
             conditions
                 .iter()
@@ -149,7 +154,7 @@ impl Ancestors {
     }
 
     /// The status, with no more ancestors than the API allows.
-    pub(super) fn finish(mut self, controller_name: &str) -> Vec<PolicyAncestorStatus> {
+    pub(crate) fn finish(mut self, controller_name: &str) -> Vec<PolicyAncestorStatus> {
         if self.list.len() > MAX {
             self.list.sort_by(|a, b| rank(a).cmp(&rank(b)));
             self.list.truncate(MAX);

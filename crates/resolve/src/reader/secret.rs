@@ -9,7 +9,9 @@ use serde_json::Value;
 use weir_plan::{CertificateName, SecretValue};
 
 use super::{Admission, Reader};
-use crate::api::secret::{CREDENTIAL, Credential, Secret, TLS_SECRET, Unusable};
+use crate::api::secret::{
+    AUTHORITIES, CREDENTIAL, Credential, REVOKED, Secret, TLS_SECRET, Unusable,
+};
 use crate::certificate::{self, CERTIFICATE, KEY};
 use crate::diagnostics::FieldPath;
 use crate::object::{Object, Reading};
@@ -29,7 +31,8 @@ const FIELDS: &[&str] = &[
 const MAX_BYTES: usize = 1024 * 1024;
 
 impl Reader {
-    /// A Secret: its type, the certificate in it where that is what it is for, and the credential, if there is one.
+    /// A Secret: its type, the certificate in it where that is what it is for, and the authorities, lists of revoked
+    /// certificates and credential, if there are any.
     /// Everything else in it is forgotten.
     pub(super) fn secret(mut self) -> Reading {
         self.prepare();
@@ -76,10 +79,15 @@ impl Reader {
             Ok(value) => Credential::Value(SecretValue::new(value)),
             Err(_) => Credential::Unfit,
         });
+        let filled = |bytes: &Vec<u8>| !bytes.is_empty();
+        let authorities = self.entry(AUTHORITIES).filter(filled);
+        let revoked = self.entry(REVOKED).filter(filled);
         let secret = metadata.map(|metadata| Secret {
             metadata,
             r#type,
             certificate,
+            authorities: authorities.map(|it| certificate::authorities(&it).map(Into::into)),
+            revoked: revoked.map(|it| certificate::revocation_lists(&it).map(Into::into)),
             credential,
         });
         self.finish(secret.map(|it| Object::Secret(Arc::new(it))))

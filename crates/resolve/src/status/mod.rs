@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use weir_plan::{ListenerName, NamespacedName};
 
+use crate::clients::Clients;
 use crate::diagnostics::{Diagnostics, ObjectRef};
 use crate::policies::Policies;
 use crate::resources::Resources;
@@ -33,11 +34,19 @@ pub struct Statuses {
     pub routes: Arc<BTreeMap<ObjectRef, Arc<[RouteParentStatus]>>>,
     /// BackendTrafficPolicies; those without ancestors have no status to be written.
     pub policies: Arc<BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>>,
+    /// ClientTrafficPolicies, likewise.
+    #[serde(skip_serializing_if = "no_entries")]
+    pub client_policies: Arc<BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>>,
     /// BackendTLSPolicies whose backends routes of ours refer to.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub backend_tls_policies: BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>,
     /// Backends.
     pub backends: Arc<BTreeMap<NamespacedName, Arc<[Condition]>>>,
+}
+
+#[expect(clippy::ptr_arg, reason = "serde gives what the field holds")]
+fn no_entries(map: &Arc<BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>>) -> bool {
+    map.is_empty()
 }
 
 /// A condition. `lastTransitionTime` is stamped by whoever writes it.
@@ -202,6 +211,7 @@ pub(crate) fn report(
     attachments: &Attachments,
     built: &build::Memo,
     policies: &Policies,
+    clients: &Clients,
     backends: Arc<BTreeMap<NamespacedName, Arc<[Condition]>>>,
     context: &Context,
     found: &mut Diagnostics,
@@ -222,6 +232,7 @@ pub(crate) fn report(
             .collect(),
         routes: built.statuses(),
         policies: Arc::clone(&policies.statuses),
+        client_policies: Arc::clone(&clients.statuses),
         backend_tls_policies: backend_tls::of_policies(resources, built, context, found),
         backends,
     }

@@ -6,14 +6,12 @@ use weir_plan::{Authority, ClientValidation, ClientValidationMode, NamespacedNam
 
 use super::listeners::{Problem, Reason};
 use super::tls::note;
+use crate::api::secret::AUTHORITIES;
 use crate::api::{ConfigMap, Gateway};
 use crate::certificate;
 use crate::diagnostics::{Diagnostics, FieldPath, ObjectRef};
 use crate::references::{Referent, Referrer, permitted};
 use crate::resources::Resources;
-
-/// The entry of a ConfigMap that holds the certificates of authorities.
-const AUTHORITIES: &str = "ca.crt";
 
 /// What the certificates of clients are held against, by port.
 #[derive(Debug, Default)]
@@ -236,8 +234,13 @@ fn authorities(
 
 /// The certificates of authorities in a ConfigMap, in PEM.
 pub(crate) fn entry(object: &ConfigMap) -> Option<Vec<u8>> {
-    let text = object.data.as_ref().and_then(|it| it.get(AUTHORITIES));
-    let binary = || object.binary_data.as_ref()?.get(AUTHORITIES);
+    text_or_bytes(object, AUTHORITIES)
+}
+
+/// An entry of a ConfigMap, whichever way it is written.
+pub(crate) fn text_or_bytes(object: &ConfigMap, name: &str) -> Option<Vec<u8>> {
+    let text = object.data.as_ref().and_then(|it| it.get(name));
+    let binary = || object.binary_data.as_ref()?.get(name);
     text.map(|it| it.as_bytes().to_vec())
         .or_else(|| Some(binary()?.0.clone()))
 }

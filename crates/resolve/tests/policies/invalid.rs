@@ -235,7 +235,7 @@ fn a_merge_type_that_is_none_is_told_even_where_there_is_nothing_to_merge_with()
 #[test]
 fn other_policies_are_reported_and_do_no_harm() {
     let other =
-        limit("other", "Gateway edge", 1).replace("BackendTrafficPolicy", "ClientTrafficPolicy");
+        limit("other", "Gateway edge", 1).replace("BackendTrafficPolicy", "EnvoyExtensionPolicy");
     let resolution = resolved(&other);
     assert_eq!(findings(&resolution, "other"), ["policy-not-enforced "]);
     assert_eq!(answers(&resolution, "one"), [0]);

@@ -82,6 +82,7 @@ fn context() -> Context {
         controller_name: "weir.dev/gateway-controller".to_owned(),
         every_class: false,
         support: |_: Feature| Support::Full,
+        client_support: Support::Full,
         allow_unenforced: false,
         allow_loopback: true,
         addresses: weir_resolve::Addresses::Shared,

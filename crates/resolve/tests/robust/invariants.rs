@@ -55,6 +55,7 @@ fn context(addresses: Addresses, every_class: bool) -> Context {
             "load_balancer" => Support::Partial("loadBalancer.slowStart"),
             _ => Support::Full,
         },
+        client_support: Support::Partial("http3"),
         allow_unenforced: every_class,
         allow_loopback: every_class,
         addresses,

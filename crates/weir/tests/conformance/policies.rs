@@ -64,6 +64,7 @@ pub(crate) fn resolved(case: &Path) -> Result<(Resources, Resolution), Failed> {
         controller_name: CONTROLLER.to_owned(),
         every_class: false,
         support: |_: Feature| Support::Full,
+        client_support: Support::Full,
         allow_unenforced: false,
         allow_loopback: true,
         addresses: weir_resolve::Addresses::PerGateway,

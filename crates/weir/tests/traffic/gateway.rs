@@ -229,6 +229,7 @@ impl Gateway {
             controller_name: weir_resolve::api::DEFAULT_CONTROLLER_NAME.to_owned(),
             every_class: true,
             support: weir_proxy::support,
+            client_support: weir_proxy::CLIENT_SUPPORT,
             allow_unenforced: false,
             allow_loopback: true,
             addresses: weir_resolve::Addresses::Shared,

@@ -23,6 +23,8 @@ pub(super) struct LocalLimits {
     /// From the strictest.
     rules: Box<[LocalRule]>,
     default: Option<LocalRule>,
+    /// Whether requests that no rule counts are told so, where there is no default bucket.
+    headers: bool,
 }
 
 #[derive(Debug)]
@@ -49,7 +51,11 @@ impl LocalLimits {
         previous: Option<&Self>,
         making: &mut Making<'_>,
     ) -> Self {
-        let LocalRateLimit { default, rules } = policy;
+        let LocalRateLimit {
+            default,
+            headers,
+            rules,
+        } = policy;
         let mut known: Vec<&LocalRule> = previous.map(Self::all).unwrap_or_default();
         let default = default.as_ref().map(|default| {
             let DefaultBucket {
@@ -93,7 +99,11 @@ impl LocalLimits {
             })
             .collect();
         rules.sort_by(|a, b| strictness(a.bucket.rate(), b.bucket.rate()));
-        Self { rules, default }
+        Self {
+            rules,
+            default,
+            headers: *headers,
+        }
     }
 
     fn all(&self) -> Vec<&LocalRule> {
@@ -131,7 +141,8 @@ impl LocalLimits {
                     rule.refuse(level, verdict);
                 }
             }
-            (None, None) => verdict.show(HeaderValue::from(u32::MAX), u32::MAX, 0),
+            (None, None) if self.headers => verdict.show(HeaderValue::from(u32::MAX), u32::MAX, 0),
+            (None, None) => {}
         }
     }
 }

@@ -138,7 +138,11 @@ fn local(default: Option<Rate>, rules: Vec<RateLimitRule>) -> RateLimit {
         headers: true,
     });
     RateLimit {
-        local: Some(LocalRateLimit { default, rules }),
+        local: Some(LocalRateLimit {
+            default,
+            headers: true,
+            rules,
+        }),
         global: None,
     }
 }

@@ -61,8 +61,9 @@ pub struct TcpKeepalive {
     pub interval: Option<DurationText>,
 }
 
-/// `tcpKeepalive`; none: off, as where one of its numbers is 0.
+/// `tcpKeepalive`, which messages call `feature`; none: off, as where one of its numbers is 0.
 pub(crate) fn lower_keepalive(
+    feature: &'static str,
     spec: Option<&TcpKeepalive>,
     found: &mut Faults,
 ) -> Option<plan::TcpKeepalive> {
@@ -72,11 +73,11 @@ pub(crate) fn lower_keepalive(
         interval,
     } = spec?;
     let mut seconds = |field, name, text: &Option<DurationText>| {
-        let time = found.duration("TCPKeepalive", field, name, text.as_ref())?;
+        let time = found.duration(feature, field, name, text.as_ref())?;
         let seconds = Duration::from_secs(time.as_secs());
         if seconds.is_zero() && !time.is_zero() {
             let text = "less than a second counts as 0, which switches keepalive off";
-            found.ignored("TCPKeepalive", field, text);
+            found.ignored(feature, field, text);
         }
         Some(seconds)
     };
@@ -253,7 +254,7 @@ mod tests {
             let mut found = Faults::default();
             let read: Option<TcpKeepalive> = serde_json::from_value(spec.clone()).unwrap();
             assert_eq!(
-                lower_keepalive(read.as_ref(), &mut found),
+                lower_keepalive("TCPKeepalive", read.as_ref(), &mut found),
                 expected,
                 "{spec}"
             );
@@ -265,7 +266,7 @@ mod tests {
             idle_time: Some(DurationText("x".to_owned())),
             interval: None,
         };
-        lower_keepalive(Some(&spec), &mut found);
+        lower_keepalive("TCPKeepalive", Some(&spec), &mut found);
         let expected = "TCPKeepalive: invalid IdleTime value x.";
         assert_eq!(found.message().as_deref(), Some(expected));
     }

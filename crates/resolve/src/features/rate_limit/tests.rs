@@ -27,7 +27,10 @@ fn lowered(spec: Value) -> (Plan, Option<String>) {
         local: names("policy", count(&spec.local)),
     };
     let mut found = Faults::default();
-    (lower(Some(&spec), &names, &mut found), found.message())
+    (
+        lower(Some(&spec), &names, true, &mut found),
+        found.message(),
+    )
 }
 
 fn limit(requests: u32, unit: &str) -> Value {
@@ -254,6 +257,7 @@ fn merged_policies_are_judged_each_by_itself() {
             global: Vec::new(),
             local,
         },
+        true,
         &mut found,
     );
     assert_eq!(found.message(), None);

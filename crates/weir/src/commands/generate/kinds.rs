@@ -8,7 +8,7 @@ use weir_resolve::crd::reference::{self, Enforced, FieldReference, KindReference
 /// A page for each kind, and its name.
 pub(super) fn pages() -> Vec<(String, String)> {
     let name = |it: &KindReference| format!("{}.md", it.kind.to_ascii_lowercase());
-    reference::kinds(weir_proxy::support)
+    reference::kinds(weir_proxy::support, weir_proxy::CLIENT_SUPPORT)
         .iter()
         .map(|it| (name(it), page(it)))
         .collect()

@@ -69,16 +69,22 @@ pub(crate) fn rate_limit(limits: &RateLimit) -> Value {
         return Value::Null;
     }
     let RateLimit { local, global } = limits;
-    let local = local.as_ref().map(|LocalRateLimit { default, rules }| {
-        let default = default.as_ref().map(
-            |DefaultBucket {
-                 name: _,
-                 limit,
-                 headers: _,
-             }| { rate(*limit) },
-        );
-        json!({"default": default, "rules": rules.iter().map(rule).collect::<Value>()})
-    });
+    let local = local.as_ref().map(
+        |LocalRateLimit {
+             default,
+             headers: _,
+             rules,
+         }| {
+            let default = default.as_ref().map(
+                |DefaultBucket {
+                     name: _,
+                     limit,
+                     headers: _,
+                 }| { rate(*limit) },
+            );
+            json!({"default": default, "rules": rules.iter().map(rule).collect::<Value>()})
+        },
+    );
     let global = global.as_ref().map(
         |GlobalRateLimit { rules }| json!({"rules": rules.iter().map(rule).collect::<Value>()}),
     );
