@@ -1,8 +1,9 @@
-//! Differences: which rules a change of resources gives another effective policy, field by field with the policies
-//! that wrote the values, and which policies it gives another status.
+//! Differences: which rules a change of resources gives another effective policy, and which listeners other settings for
+//! their clients, field by field with the policies that wrote the values, and which policies it gives another status.
 //!
 //! Only policies are compared. What a route matches and where it forwards to is no part of them.
 
+mod listeners;
 mod text;
 
 use std::collections::BTreeMap;
@@ -13,10 +14,11 @@ use weir_plan::{ListenerName, NamespacedName, PolicyRef, RouteKind, RuleName};
 
 use crate::Resolution;
 use crate::attach::KIND;
+use crate::clients;
 use crate::diagnostics::FieldPath;
 use crate::effective::EffectiveRule;
 use crate::explain::in_force::{self, Applying, Source};
-use crate::status::{Condition, ConditionStatus, ParentReference, PolicyAncestorStatus};
+use crate::status::{Condition, ConditionStatus, ParentReference, PolicyAncestorStatus, Statuses};
 
 /// What differs between two resolutions. Its text form reads like that of a `diff`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,6 +28,9 @@ pub struct Difference {
     pub blast_radius: BlastRadius,
     /// What becomes of rules; those of which the same is to be said stand together.
     pub changes: Vec<Change>,
+    /// What becomes of listeners by their ClientTrafficPolicies, likewise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<ListenerChange>,
     /// The policies whose status changes.
     pub policies: Vec<PolicyChange>,
 }
@@ -37,7 +42,7 @@ pub struct BlastRadius {
     pub routes: Touched,
     /// Such rules.
     pub rules: Touched,
-    /// The listeners on which they change.
+    /// The listeners on which they change, or what is said of their clients does.
     pub listeners: Touched,
     /// The policies whose status changes.
     pub policies: Touched,
@@ -59,6 +64,19 @@ pub struct Change {
     /// Which rules, on which listeners. Never empty.
     pub rules: Vec<Place>,
     /// Why they answer 500 (routes below HTTP: close connections), where that changes.
+    pub invalid: Option<Sides<String>>,
+    /// The fields whose value or origin changes.
+    pub fields: Vec<FieldChange>,
+}
+
+/// What becomes of some listeners.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ListenerChange {
+    /// Whether they are on both sides.
+    pub what: Presence,
+    /// Which. Never empty.
+    pub listeners: Vec<ListenerName>,
+    /// Why they serve no route for their policy's sake, where that changes.
     pub invalid: Option<Sides<String>>,
     /// The fields whose value or origin changes.
     pub fields: Vec<FieldChange>,
@@ -188,6 +206,10 @@ pub fn diff(old: &Resolution, new: &Resolution) -> Difference {
             }
         }
     }
+    let of_clients = listeners::changes(old, new);
+    for name in of_clients.iter().flat_map(|it| &it.listeners) {
+        listeners.insert(name, true);
+    }
     let (policies, of) = policies(old, new);
     Difference {
         blast_radius: BlastRadius {
@@ -200,6 +222,7 @@ pub fn diff(old: &Resolution, new: &Resolution) -> Difference {
             },
         },
         changes,
+        listeners: of_clients,
         policies,
     }
 }
@@ -207,7 +230,7 @@ pub fn diff(old: &Resolution, new: &Resolution) -> Difference {
 impl Difference {
     /// True where nothing differs.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.policies.is_empty()
+        self.changes.is_empty() && self.listeners.is_empty() && self.policies.is_empty()
     }
 }
 
@@ -285,11 +308,16 @@ fn change(rule: Sides<&EffectiveRule>) -> Option<Change> {
 
 fn fields(old: Option<&EffectiveRule>, new: Option<&EffectiveRule>) -> Vec<FieldChange> {
     let written = |rule: Option<&EffectiveRule>| rule.map(|it| in_force::at(it).written());
+    field_changes(written(old), written(new))
+}
+
+/// The fields that are not the same on both sides.
+fn field_changes(old: Option<Vec<Applying>>, new: Option<Vec<Applying>>) -> Vec<FieldChange> {
     let mut all: BTreeMap<FieldPath, Sides<Written>> = BTreeMap::new();
-    for Applying { field, value, from } in written(old).into_iter().flatten() {
+    for Applying { field, value, from } in old.into_iter().flatten() {
         side(&mut all, field).old = Some(Written { value, from });
     }
-    for Applying { field, value, from } in written(new).into_iter().flatten() {
+    for Applying { field, value, from } in new.into_iter().flatten() {
         side(&mut all, field).new = Some(Written { value, from });
     }
     all.into_iter()
@@ -300,19 +328,20 @@ fn fields(old: Option<&EffectiveRule>, new: Option<&EffectiveRule>) -> Vec<Field
 
 /// The policies whose status changes, and how many have one on either side.
 fn policies(old: &Resolution, new: &Resolution) -> (Vec<PolicyChange>, usize) {
-    let mut all: BTreeMap<&NamespacedName, Sides<&[PolicyAncestorStatus]>> = BTreeMap::new();
-    for (name, status) in &*old.statuses.policies {
-        side(&mut all, name).old = Some(status);
+    let mut all: BTreeMap<(&str, &NamespacedName), Sides<&[PolicyAncestorStatus]>> =
+        BTreeMap::new();
+    for (key, status) in statuses(old) {
+        side(&mut all, key).old = Some(status);
     }
-    for (name, status) in &*new.statuses.policies {
-        side(&mut all, name).new = Some(status);
+    for (key, status) in statuses(new) {
+        side(&mut all, key).new = Some(status);
     }
     let of = all.len();
-    let changed = all.into_iter().filter_map(|(name, status)| {
+    let changed = all.into_iter().filter_map(|((kind, name), status)| {
         let conditions = conditions(&status);
         (!conditions.is_empty()).then(|| PolicyChange {
             policy: PolicyRef {
-                kind: KIND.into(),
+                kind: kind.into(),
                 name: name.clone(),
             },
             what: presence(&status),
@@ -320,6 +349,23 @@ fn policies(old: &Resolution, new: &Resolution) -> (Vec<PolicyChange>, usize) {
         })
     });
     (changed.collect(), of)
+}
+
+/// The statuses of policies by kind and name.
+fn statuses(
+    of: &Resolution,
+) -> impl Iterator<Item = ((&'static str, &NamespacedName), &[PolicyAncestorStatus])> {
+    let Statuses {
+        policies,
+        client_policies,
+        ..
+    } = &of.statuses;
+    [(KIND, policies), (clients::KIND, client_policies)]
+        .into_iter()
+        .flat_map(|(kind, all)| {
+            all.iter()
+                .map(move |(name, status)| ((kind, name), status.as_slice()))
+        })
 }
 
 fn conditions(Sides { old, new }: &Sides<&[PolicyAncestorStatus]>) -> Vec<ConditionChange> {

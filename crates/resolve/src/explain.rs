@@ -2,6 +2,7 @@
 //!
 //! Statuses keep the reference's texts; where those claim more than is true, this tells what happens.
 
+pub mod clients;
 pub mod in_force;
 pub mod policy;
 mod text;

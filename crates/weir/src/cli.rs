@@ -197,13 +197,13 @@ pub(crate) struct CheckArgs {
     pub(crate) output: AnyFormat,
 }
 
-/// Say which policy applies to a route: every setting with the policy that set it, and the policies that lost. Or say
-/// what a policy affects.
+/// Say which policy applies to a route or to the clients of a listener: every setting with the policy that set it, and the
+/// policies that lost. Or say what a policy affects.
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "weir explain [OPTIONS] [ROUTE|POLICY] PATH...",
+    override_usage = "weir explain [OPTIONS] [ROUTE|LISTENER|POLICY] PATH...",
     after_help = "\
-Exit codes: 0 explained, 1 there is no such route or policy, or the request reaches no route, 2 could not run.
+Exit codes: 0 explained, 1 there is no such route, listener or policy, or the request reaches no route, 2 could not run.
 
 Examples:
   weir explain ./gateway              every route
@@ -213,11 +213,15 @@ Examples:
                                       its rule `checkout`; without a name shop/rule/0, and so on
   weir explain btp/team-a/limits ./gateway
                                       what the policy `limits` affects
+  weir explain ctp/edge ./gateway     the same of the ClientTrafficPolicy `edge`
+  weir explain listener/edge/https ./gateway
+                                      how the listener `https` of `edge` deals with its clients
   weir explain --request 'GET http://shop.example.com/cart' -H 'x-user: 7' ./gateway"
 )]
 pub(crate) struct ExplainArgs {
-    /// A route ([KIND/][NAMESPACE/]NAME), one rule of it (the same with /rule:NAME or /rule/INDEX behind it) or a policy
-    /// (backendtrafficpolicy/NAMESPACE/NAME, or btp/NAME), then folders and files to read, or `-` for standard input. The
+    /// A route ([KIND/][NAMESPACE/]NAME), one rule of it (the same with /rule:NAME or /rule/INDEX behind it), a listener
+    /// (listener/[[NAMESPACE/]GATEWAY/]NAME) or a policy (backendtrafficpolicy/NAMESPACE/NAME or btp/NAME,
+    /// clienttrafficpolicy/NAMESPACE/NAME or ctp/NAME), then folders and files to read, or `-` for standard input. The
     /// first is taken as a path where there is such a file or folder.
     #[arg(required = true, value_name = "NAME|PATH")]
     pub(crate) subject_and_paths: Vec<PathBuf>,

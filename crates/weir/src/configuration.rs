@@ -95,7 +95,7 @@ impl Configuration {
             gateways: all.gateways.len(),
             listeners: self.resolution.plan.listeners.len(),
             routes: all.http_routes.len() + all.grpc_routes.len() + l4_routes,
-            policies: all.policies.len(),
+            policies: all.policies.len() + all.client_policies.len(),
         }
     }
 }

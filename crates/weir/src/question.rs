@@ -1,12 +1,14 @@
-//! What somebody asks to be explained: all routes, one, the rule that a request reaches, or a policy; and the answer.
+//! What somebody asks to be explained: all routes, one, the rule that a request reaches, a listener, or a policy; and the
+//! answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use anyhow::Result;
 use serde::Serialize;
-use weir_plan::NamespacedName;
+use weir_plan::{ListenerName, NamespacedName};
 use weir_proxy::Router;
+use weir_resolve::explain::clients::{self, ClientPolicyExplanation, ListenerExplanation};
 use weir_resolve::explain::policy::{self, PolicyExplanation};
 use weir_resolve::explain::{self, Explanation};
 
@@ -21,8 +23,12 @@ pub(crate) enum Question {
     All,
     /// A route or one rule of it, by a name that may leave out its beginning; see [`naming::is_rule`].
     Route(String),
-    /// A policy, as `name` or `namespace/name`.
+    /// A BackendTrafficPolicy, as `name` or `namespace/name`.
     Policy(String),
+    /// A ClientTrafficPolicy, likewise.
+    ClientPolicy(String),
+    /// How a listener deals with its clients; its name may leave out its beginning.
+    Listener(String),
     /// The rule that a request reaches: a method and URL, and headers as `name: value`.
     Request {
         request: String,
@@ -35,6 +41,8 @@ pub(crate) enum Question {
 pub(crate) enum Answer {
     Explained(Explained),
     Policies(Policies),
+    ClientPolicies(ClientPolicies),
+    Listeners(Listeners),
     /// Nothing was found, for this reason.
     Nothing(String),
 }
@@ -54,17 +62,32 @@ pub(crate) struct Policies {
     pub(crate) policies: Vec<PolicyExplanation>,
 }
 
+/// The same of ClientTrafficPolicies.
+#[derive(Debug, Serialize)]
+pub(crate) struct ClientPolicies {
+    pub(crate) policies: Vec<ClientPolicyExplanation>,
+}
+
+/// The listeners that were asked about.
+#[derive(Debug, Serialize)]
+pub(crate) struct Listeners {
+    pub(crate) listeners: Vec<ListenerExplanation>,
+}
+
 impl Question {
-    /// The question about what goes by this name: a policy where the name begins with the kind of one, as kubectl
-    /// spells it, else a route.
+    /// The question about what goes by this name: a policy or a listener where the name begins with the kind of one, as
+    /// kubectl spells it, else a route.
     pub(crate) fn about(name: &str) -> Self {
-        const KINDS: [&str; 3] = ["backendtrafficpolicy", "backendtrafficpolicies", "btp"];
-        match name.split_once('/') {
-            Some((kind, policy)) if KINDS.contains(&kind.to_lowercase().as_str()) => {
-                Self::Policy(policy.to_owned())
-            }
-            Some(_) | None => Self::Route(name.to_owned()),
-        }
+        let Some((kind, rest)) = name.split_once('/') else {
+            return Self::Route(name.to_owned());
+        };
+        let of: fn(String) -> Self = match kind.to_lowercase().as_str() {
+            "backendtrafficpolicy" | "backendtrafficpolicies" | "btp" => Self::Policy,
+            "clienttrafficpolicy" | "clienttrafficpolicies" | "ctp" => Self::ClientPolicy,
+            "listener" | "listeners" => Self::Listener,
+            _ => return Self::Route(name.to_owned()),
+        };
+        of(rest.to_owned())
     }
 }
 
@@ -86,6 +109,8 @@ pub(crate) fn answer<'a>(
             None,
         ),
         Question::Policy(name) => return Ok(about_policies(name, configuration)),
+        Question::ClientPolicy(name) => return Ok(about_client_policies(name, configuration)),
+        Question::Listener(name) => return Ok(about_listeners(name, configuration)),
         Question::Request { request, headers } => {
             match asked_request::reach(request, headers, &resolution.plan, router(), addresses)? {
                 Reach::NoRoute(reason) | Reach::NoListener(reason) => {
@@ -101,9 +126,14 @@ pub(crate) fn answer<'a>(
     Ok(match (rules.is_empty(), question) {
         (false, _) => Answer::Explained(Explained { note, rules }),
         (true, Question::Route(name)) => Answer::Nothing(no_such_route(name, configuration)),
-        (true, Question::All | Question::Policy(_) | Question::Request { .. }) => {
-            Answer::Nothing("there is no route with a Gateway that carries it".to_owned())
-        }
+        (
+            true,
+            Question::All
+            | Question::Policy(_)
+            | Question::ClientPolicy(_)
+            | Question::Listener(_)
+            | Question::Request { .. },
+        ) => Answer::Nothing("there is no route with a Gateway that carries it".to_owned()),
     })
 }
 
@@ -117,10 +147,44 @@ fn about_policies(name: &str, configuration: &Configuration) -> Answer {
     if policies.is_empty() {
         return Answer::Nothing(format!(
             "there is no BackendTrafficPolicy {name} among the {} that were read",
-            configuration.counts().policies
+            configuration.loaded.resources.policies.len()
         ));
     }
     Answer::Policies(Policies { policies })
+}
+
+fn about_client_policies(name: &str, configuration: &Configuration) -> Answer {
+    let resolution = &configuration.resolution;
+    let is_named = |it: &NamespacedName| *it.name == *name || it.to_string() == name;
+    let policies: Vec<ClientPolicyExplanation> = clients::named(resolution, is_named)
+        .into_iter()
+        .filter_map(|it| clients::policy(resolution, it))
+        .collect();
+    if policies.is_empty() {
+        return Answer::Nothing(format!(
+            "there is no ClientTrafficPolicy {name} among the {} that were read",
+            configuration.loaded.resources.client_policies.len()
+        ));
+    }
+    Answer::ClientPolicies(ClientPolicies { policies })
+}
+
+fn about_listeners(name: &str, configuration: &Configuration) -> Answer {
+    let is_named = |it: &ListenerName| naming::is_named(&it.to_string(), name);
+    let listeners = clients::listeners(&configuration.resolution, is_named);
+    if listeners.is_empty() {
+        let all = clients::listeners(&configuration.resolution, |_| true);
+        let known = all.iter().map(|it| it.listener.to_string());
+        let known: Vec<String> = known.take(10).collect();
+        return Answer::Nothing(match known.as_slice() {
+            [] => format!("no listener {name} is served, and no other either"),
+            [..] => format!(
+                "no listener {name} is served; there are {}",
+                known.join(", ")
+            ),
+        });
+    }
+    Answer::Listeners(Listeners { listeners })
 }
 
 fn no_such_route(name: &str, configuration: &Configuration) -> String {

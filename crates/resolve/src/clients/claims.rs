@@ -14,6 +14,7 @@ use crate::attach::{Claims as Places, Outcome, PolicyId};
 use crate::diagnostics::{Diagnostics, ObjectRef};
 use crate::effective::Lost;
 use crate::explain;
+use crate::explain::policy::{NOT_GRANTED, TargetExplanation, described};
 use crate::precedence::ChainPart;
 use crate::resources::Resources;
 use crate::targeting::{self, AttachmentPoint, PlacesMemo, Target, Targeting};
@@ -99,7 +100,7 @@ pub(super) fn index(resources: &Resources, topology: &Topology, found: &mut Diag
 }
 
 /// How findings and statuses name a policy.
-pub(super) fn object_ref(name: &NamespacedName) -> ObjectRef {
+pub(crate) fn object_ref(name: &NamespacedName) -> ObjectRef {
     ObjectRef {
         group: POLICY_GROUP.to_owned(),
         kind: KIND.to_owned(),
@@ -192,15 +193,20 @@ impl Claims {
     pub(super) fn placed(&self) -> BTreeMap<NamespacedName, Placed> {
         let each = self.policies.iter().enumerate();
         each.map(|(id, it)| {
-            let targets = it.targets.iter().map(|(target, outcome)| {
-                let why = match outcome {
-                    Outcome::NotGranted => Some("no ReferenceGrant allows it".to_owned()),
-                    Outcome::Attached | Outcome::Conflicted(_) | Outcome::SectionMissing => {
-                        self.refusal(id, target, *outcome)
-                    }
-                };
-                (self.place(&target.point), why)
-            });
+            let targets = it
+                .targets
+                .iter()
+                .map(|(target, outcome)| TargetExplanation {
+                    field: target.field.clone(),
+                    target: Some(described(&target.point, &self.topology)),
+                    attached: *outcome == Outcome::Attached,
+                    reason: match outcome {
+                        Outcome::Attached => None,
+                        Outcome::Conflicted(winner) => Some(self.lost_to(*winner, id)),
+                        Outcome::SectionMissing => Some(explain::section_missing(&target.point)),
+                        Outcome::NotGranted => Some(NOT_GRANTED.to_owned()),
+                    },
+                });
             let placed = Placed {
                 settings: Arc::clone(&it.settings),
                 targets: targets.collect(),
@@ -208,15 +214,6 @@ impl Claims {
             (it.name.name.clone(), placed)
         })
         .collect()
-    }
-
-    /// A place in words.
-    fn place(&self, point: &AttachmentPoint) -> String {
-        let (kind, name, section) = self.object(point);
-        match section {
-            Some(listener) => format!("listener {listener} of {kind} {name}"),
-            None => format!("{kind} {name}"),
-        }
     }
 
     /// The object of a place, by kind and name, and the listener in it.

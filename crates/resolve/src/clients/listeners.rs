@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use weir_plan::{ClientPolicy, ClientSocket, HostMatch, ListenerTls, NamespacedName, Transport};
+use weir_plan::{
+    ClientPolicy, ClientSocket, HostMatch, ListenerName, ListenerTls, NamespacedName, Transport,
+};
 
 use super::claims::{Claims, Standing, object_ref};
 use super::lower::{self, Lowered};
@@ -88,7 +90,14 @@ pub(super) fn of_each(
             used.by_policy.entry(id).or_default().push(told);
         }
         let socket = &sockets[&(it.address, it.node.port)];
-        let of = of_listener(it.standing, outcome, socket, &lowered, claims);
+        let of = of_listener(
+            key.plan_name(),
+            it.standing,
+            outcome,
+            socket,
+            &lowered,
+            claims,
+        );
         if of.policy.is_some() || of.client.is_some() || !of.lost.is_empty() {
             used.listeners.insert(key.clone(), Arc::new(of));
         }
@@ -214,6 +223,7 @@ fn default_host(node: &ListenerNode, attachments: &Attachments) -> Result<Arc<st
 }
 
 fn of_listener(
+    name: ListenerName,
     standing: Standing,
     outcome: Outcome,
     socket: &ports::Settled,
@@ -238,8 +248,14 @@ fn of_listener(
     let says = client.origin.is_some() || client.socket != ClientSocket::DEFAULT;
     let displaced = socket.displaced.iter();
     let displaced = displaced.filter(|(loser, _)| policy == Some(*loser));
+    let named = |id: PolicyId| claims.policies[id].name.clone();
+    let port = ports::FIELDS.into_iter().zip(socket.from);
     OfListener {
-        policy: policy.map(|id| claims.policies[id].name.clone()),
+        name,
+        port: port
+            .filter_map(|(fields, id)| Some((fields, named(id?))))
+            .collect(),
+        policy: policy.map(named),
         settings: policy.map_or_else(
             || Arc::new(Value::Object(Map::new())),
             |id| Arc::clone(&claims.policies[id].settings),
@@ -252,7 +268,7 @@ fn of_listener(
         },
         invalid,
         displaced: displaced
-            .map(|(_, Claim { field, by })| (field.clone(), claims.policies[*by].name.clone()))
+            .map(|(_, Claim { field, by })| (field.clone(), named(*by)))
             .collect(),
         client: says.then(|| Arc::new(client)),
         tls,

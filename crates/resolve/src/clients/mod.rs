@@ -4,6 +4,7 @@
 //! changed that they may depend on.
 
 mod claims;
+pub(crate) mod defaults;
 mod listeners;
 mod lower;
 mod ports;
@@ -14,16 +15,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
-use weir_plan::{ClientPolicy, ListenerTls, NamespacedName, PolicyRef};
+use weir_plan::{ClientPolicy, ListenerName, ListenerTls, NamespacedName, PolicyRef};
 
 use crate::Context;
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath};
 use crate::effective::{Lost, StreamIdle};
+use crate::explain::policy::TargetExplanation;
 use crate::memo::Changes;
 use crate::resources::Resources;
 use crate::status::PolicyAncestorStatus;
 use crate::topology::ListenerKey;
 use crate::topology::attachments::Attachments;
+
+pub(crate) use claims::object_ref;
 
 /// The kind of the policies.
 pub(crate) const KIND: &str = "ClientTrafficPolicy";
@@ -45,13 +49,15 @@ pub(crate) struct Clients {
 pub(crate) struct Placed {
     /// What it says, without its targets.
     pub(crate) settings: Arc<Value>,
-    /// Each target in words, and why the policy does not take effect there; none: it does.
-    pub(crate) targets: Vec<(String, Option<String>)>,
+    /// What became of each target that is there.
+    pub(crate) targets: Vec<TargetExplanation>,
 }
 
 /// What a listener is told.
 #[derive(Debug, PartialEq)]
 pub(crate) struct OfListener {
+    /// Its name in the plan.
+    pub(crate) name: ListenerName,
     /// The policy that it has.
     pub(crate) policy: Option<PolicyRef>,
     /// What that says, without its targets.
@@ -62,6 +68,9 @@ pub(crate) struct OfListener {
     pub(crate) invalid: Option<Arc<str>>,
     /// The settings that do not hold here, as another policy of the port came first, and which.
     pub(crate) displaced: Vec<(FieldPath, PolicyRef)>,
+    /// The settings that all listeners of the port have in common, by the fields below `spec` that may say each, and whose
+    /// they are.
+    pub(crate) port: Vec<(&'static [&'static str], PolicyRef)>,
     /// How it deals with its clients; none: as by default.
     pub(crate) client: Option<Arc<ClientPolicy>>,
     /// How it speaks TLS, where the policy says anything of that.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use weir_plan::{ClientSocket, NamespacedName};
 
 use super::claims::{Claims, object_ref};
@@ -17,6 +18,8 @@ type Port<'a> = (Option<&'a NamespacedName>, u16);
 /// What a port has come to.
 pub(super) struct Settled {
     pub(super) socket: ClientSocket,
+    /// The policy of each setting, in the order of [`FIELDS`].
+    pub(super) from: [Option<PolicyId>; 6],
     /// The policies of which a setting does not hold here, with the setting and the policy whose does.
     pub(super) displaced: Vec<(PolicyId, Claim)>,
 }
@@ -44,7 +47,7 @@ pub(super) fn settle<'a>(
         }
     }
     let settled = ports.into_iter().map(|(port, (policies, without))| {
-        let settled = of_port(&policies, lowered);
+        let settled = of_port(&policies, lowered, claims);
         for (loser, Claim { field, by }) in &settled.displaced {
             let text = format!(
                 "it does not hold on port {}: all its listeners have what {} says, which comes first",
@@ -54,7 +57,7 @@ pub(super) fn settle<'a>(
             found.warning(&object, field.clone(), "port-setting-taken", text);
         }
         if let Some(first) = without.first() {
-            for (id, field) in written(&policies, lowered) {
+            for (id, field) in written(&policies, lowered, claims) {
                 let text = format!(
                     "it holds for all connections to port {}, those for listener {} included, which has no such policy",
                     port.1,
@@ -69,28 +72,40 @@ pub(super) fn settle<'a>(
     settled.collect()
 }
 
-/// The fields of settings of the socket, in the order of [`SocketSettings`].
-const FIELDS: [&str; 6] = [
-    "spec.tcpKeepalive",
-    "spec.proxyProtocol",
-    "spec.connection.connectionLimit.value",
-    "spec.connection.socketBufferLimit",
-    "spec.timeout.tcp.connectionInspectionTimeout",
-    "spec.timeout.tcp.tlsHandshakeTimeout",
+/// The fields below `spec` of each setting of the socket, in the order of [`SocketSettings`].
+pub(super) const FIELDS: [&[&str]; 6] = [
+    &["tcpKeepalive"],
+    &["proxyProtocol", "enableProxyProtocol"],
+    &[
+        "connection.connectionLimit.value",
+        "connection.connectionLimit.closeDelay",
+    ],
+    &["connection.socketBufferLimit"],
+    &["timeout.tcp.connectionInspectionTimeout"],
+    &["timeout.tcp.tlsHandshakeTimeout"],
 ];
 
-fn of_port(policies: &BTreeSet<PolicyId>, lowered: &BTreeMap<PolicyId, Lowered>) -> Settled {
+fn of_port(
+    policies: &BTreeSet<PolicyId>,
+    lowered: &BTreeMap<PolicyId, Lowered>,
+    claims: &Claims,
+) -> Settled {
     let mut settled = Settled {
         socket: ClientSocket::DEFAULT,
+        from: [None; 6],
         displaced: Vec::new(),
     };
-    let Settled { socket, displaced } = &mut settled;
-    let mut first: [Option<PolicyId>; 6] = [None; 6];
+    let Settled {
+        socket,
+        from,
+        displaced,
+    } = &mut settled;
     // They are in the order of precedence.
     for id in policies {
         let mut take = Taker {
             id: *id,
-            first: &mut first,
+            settings: &claims.policies[*id].settings,
+            from,
             displaced,
         };
         let SocketSettings {
@@ -113,20 +128,21 @@ fn of_port(policies: &BTreeSet<PolicyId>, lowered: &BTreeMap<PolicyId, Lowered>)
 
 struct Taker<'a> {
     id: PolicyId,
-    first: &'a mut [Option<PolicyId>; 6],
+    settings: &'a Value,
+    from: &'a mut [Option<PolicyId>; 6],
     displaced: &'a mut Vec<(PolicyId, Claim)>,
 }
 
 impl Taker<'_> {
-    fn take<T: PartialEq>(&mut self, field: usize, socket: &mut T, written: Option<T>) {
+    fn take<T: PartialEq>(&mut self, setting: usize, socket: &mut T, written: Option<T>) {
         let Some(written) = written else { return };
-        match self.first[field] {
+        match self.from[setting] {
             None => {
                 *socket = written;
-                self.first[field] = Some(self.id);
+                self.from[setting] = Some(self.id);
             }
             Some(by) if *socket != written => {
-                let field = FieldPath::new(FIELDS[field]);
+                let field = field(setting, self.settings);
                 self.displaced.push((self.id, Claim { field, by }));
             }
             Some(_) => {}
@@ -134,10 +150,22 @@ impl Taker<'_> {
     }
 }
 
+/// The field that says a setting in these settings, of those that may.
+fn field(setting: usize, settings: &Value) -> FieldPath {
+    let written = |it: &FieldPath| it.in_value(settings).is_some_and(|it| !it.is_null());
+    let fields = FIELDS[setting].iter().map(|it| FieldPath::new(*it));
+    let first = fields
+        .clone()
+        .find(written)
+        .or_else(|| fields.clone().next());
+    FieldPath::new("spec").join(first.as_ref().map_or("", FieldPath::as_str))
+}
+
 /// The settings of the socket that each policy writes.
 fn written<'a>(
     policies: &'a BTreeSet<PolicyId>,
     lowered: &'a BTreeMap<PolicyId, Lowered>,
+    claims: &'a Claims,
 ) -> impl Iterator<Item = (PolicyId, FieldPath)> + 'a {
     policies.iter().flat_map(|id| {
         let SocketSettings {
@@ -156,7 +184,7 @@ fn written<'a>(
             inspection_timeout.is_some(),
             handshake_timeout.is_some(),
         ];
-        let fields = FIELDS.iter().zip(there).filter(|(_, there)| *there);
-        fields.map(|(field, _)| (*id, FieldPath::new(*field)))
+        let settings = there.into_iter().enumerate().filter(|(_, there)| *there);
+        settings.map(|(setting, _)| (*id, field(setting, &claims.policies[*id].settings)))
     })
 }

@@ -4,8 +4,8 @@
 use std::fmt;
 
 use super::{
-    BlastRadius, Change, Difference, FieldChange, Place, PolicyChange, Presence, Touched, Verdict,
-    Written,
+    BlastRadius, Change, Difference, FieldChange, ListenerChange, Place, PolicyChange, Presence,
+    Touched, Verdict, Written,
 };
 use crate::explain;
 
@@ -14,9 +14,13 @@ impl fmt::Display for Difference {
         let Self {
             blast_radius,
             changes,
+            listeners,
             policies,
         } = self;
         for change in changes {
+            writeln!(f, "{change}")?;
+        }
+        for change in listeners {
             writeln!(f, "{change}")?;
         }
         for policy in policies {
@@ -65,12 +69,36 @@ impl fmt::Display for Change {
             let line = |reason: &String| reason.replace('\n', "\n      ");
             both(f, self.refusal(), &invalid.old, &invalid.new, line)?;
         }
-        for FieldChange { field, written } in fields {
-            let line = |it: &Written| format!("{}  from {}", it.text(), it.from);
-            both(f, field, &written.old, &written.new, line)?;
-        }
-        Ok(())
+        self::fields(f, fields)
     }
+}
+
+impl fmt::Display for ListenerChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            what,
+            listeners,
+            invalid,
+            fields,
+        } = self;
+        for listener in listeners {
+            writeln!(f, "{what}: clients of listener {listener}")?;
+        }
+        if let Some(invalid) = invalid {
+            let line = |reason: &String| reason.replace('\n', "\n      ");
+            both(f, "serves no route", &invalid.old, &invalid.new, line)?;
+        }
+        self::fields(f, fields)
+    }
+}
+
+/// A heading for each field, and what is written on each side.
+fn fields(f: &mut fmt::Formatter<'_>, fields: &[FieldChange]) -> fmt::Result {
+    for FieldChange { field, written } in fields {
+        let line = |it: &Written| format!("{}  from {}", it.text(), it.from);
+        both(f, field, &written.old, &written.new, line)?;
+    }
+    Ok(())
 }
 
 impl Change {

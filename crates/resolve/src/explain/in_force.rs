@@ -271,7 +271,7 @@ fn object<'v>(value: &'v mut Value, field: &str) -> &'v mut Value {
 }
 
 /// Calls `each` with every leaf of a value: whatever has nothing below it.
-fn leaves(value: &Value, at: FieldPath, each: &mut impl FnMut(FieldPath, &Value)) {
+pub(super) fn leaves(value: &Value, at: FieldPath, each: &mut impl FnMut(FieldPath, &Value)) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
             for (name, value) in fields {

@@ -1,6 +1,6 @@
 //! What a policy affects: what became of its targets, what it does to each rule under them, and how far it reaches.
 
-mod text;
+pub(super) mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use weir_plan::{NamespacedName, PolicyRef, Rate};
 use super::in_force::{self, Displacement, Source};
 use crate::Resolution;
 use crate::attach::{AttachedPolicy, Outcome, PolicyIndex, object_ref};
-use crate::diagnostics::FieldPath;
+use crate::diagnostics::{FieldPath, ObjectRef};
 use crate::diff::{self, Place, Touched};
 use crate::effective::{EffectivePolicy, EffectiveRule};
 use crate::merge::{self, Side};
@@ -182,9 +182,7 @@ fn targets(
                 Some(super::lost_to(policies, winner, id.unwrap_or(winner)))
             }
             Outcome::SectionMissing => Some(super::section_missing(&target.point)),
-            Outcome::NotGranted => {
-                Some("no ReferenceGrant in the namespace of its target allows it".to_owned())
-            }
+            Outcome::NotGranted => Some(NOT_GRANTED.to_owned()),
         };
         TargetExplanation {
             field: target.field.clone(),
@@ -193,13 +191,24 @@ fn targets(
             reason,
         }
     });
-    // What leads nowhere is known from the findings, which are sorted by object.
-    let object = object_ref(&policy.name.name);
+    found
+        .chain(missing_targets(resolution, object_ref(&policy.name.name)))
+        .collect()
+}
+
+/// Why a policy does not reach a target in another namespace.
+pub(crate) const NOT_GRANTED: &str = "no ReferenceGrant in the namespace of its target allows it";
+
+/// The targets of a policy that lead nowhere. They are known from the findings, which are sorted by object.
+pub(super) fn missing_targets(
+    resolution: &Resolution,
+    object: ObjectRef,
+) -> impl Iterator<Item = TargetExplanation> {
     let all = &resolution.diagnostics;
     let from = all.partition_point(|it| it.object < object);
-    let missing = all[from..]
+    all[from..]
         .iter()
-        .take_while(|it| it.object == object)
+        .take_while(move |it| it.object == object)
         .filter(|it| {
             matches!(
                 it.id,
@@ -211,11 +220,11 @@ fn targets(
             target: None,
             attached: false,
             reason: Some(it.message.clone()),
-        });
-    found.chain(missing).collect()
+        })
 }
 
-fn described(point: &AttachmentPoint, topology: &Topology) -> String {
+/// A place in words.
+pub(crate) fn described(point: &AttachmentPoint, topology: &Topology) -> String {
     let Topology { gateways, routes } = topology;
     match point {
         AttachmentPoint::RouteRule { route, rule } => {

@@ -85,7 +85,11 @@ pub(crate) fn refusal(kind: Option<RouteKind>) -> &'static str {
 }
 
 /// Settings as a tree, each with who set it.
-fn tree(f: &mut fmt::Formatter<'_>, settings: &[Applying], indent: usize) -> fmt::Result {
+pub(super) fn tree(
+    f: &mut fmt::Formatter<'_>,
+    settings: &[Applying],
+    indent: usize,
+) -> fmt::Result {
     let lines: Vec<(Vec<String>, String)> = settings.iter().map(line).collect();
     let place = |above: &[String]| 2 * above.len() + indent;
     let width = lines

@@ -10,6 +10,7 @@ use http::{StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
 use weir_plan::{ListenerName, PolicyRef, RuleName};
+use weir_resolve::explain::clients;
 use weir_resolve::status::PolicyAncestorStatus;
 
 use super::{AdminState, health};
@@ -74,7 +75,7 @@ pub(super) async fn plan(State(state): State<AdminState>) -> Response {
     with_configuration(&state, |it| json_response(&PlanView::of(&it.configuration)))
 }
 
-/// The policies, with their conditions and the rules that they reach.
+/// The policies, with their conditions and the rules or listeners that they reach.
 pub(super) async fn policies(State(state): State<AdminState>) -> Response {
     with_configuration(&state, |it| {
         let mut views: BTreeMap<PolicyRef, PolicyView<'_>> = BTreeMap::new();
@@ -112,7 +113,12 @@ pub(super) async fn policies(State(state): State<AdminState>) -> Response {
             .iter()
             .map(|(policy, view)| Named { policy, view })
             .collect();
-        json_response(&json!({ "hash": it.hash, "policies": views }))
+        let resolution = &it.configuration.resolution;
+        let of_clients: Vec<_> = clients::named(resolution, |_| true)
+            .into_iter()
+            .filter_map(|name| clients::policy(resolution, name))
+            .collect();
+        json_response(&json!({ "hash": it.hash, "policies": views, "clientPolicies": of_clients }))
     })
 }
 
@@ -162,31 +168,39 @@ pub(super) async fn explain(
             Ok(Answer::Nothing(reason)) => (StatusCode::NOT_FOUND, reason + "\n").into_response(),
             Ok(Answer::Explained(explained)) => json_response(&explained),
             Ok(Answer::Policies(policies)) => json_response(&policies),
+            Ok(Answer::ClientPolicies(policies)) => json_response(&policies),
+            Ok(Answer::Listeners(listeners)) => json_response(&listeners),
         }
     })
 }
 
 fn asked(query: Vec<(String, String)>) -> Result<Question, String> {
-    let (mut route, mut policy, mut request, mut headers) = (None, None, None, Vec::new());
+    let (mut subject, mut request, mut headers) = (Vec::new(), None, Vec::new());
     for (key, value) in query {
         match key.as_str() {
-            "route" => route = Some(value),
-            "policy" => policy = Some(value),
+            "route" => subject.push(Question::Route(value)),
+            "policy" => subject.push(Question::Policy(value)),
+            "client-policy" => subject.push(Question::ClientPolicy(value)),
+            "listener" => subject.push(Question::Listener(value)),
             "request" => request = Some(value),
             "header" => headers.push(value),
             _ => {
                 return Err(format!(
-                    "unknown parameter {key}: expected route, policy, or request and header"
+                    "unknown parameter {key}: expected route, policy, client-policy, listener, or request and header"
                 ));
             }
         }
     }
-    match (route, policy, request) {
-        (Some(route), None, None) if headers.is_empty() => Ok(Question::Route(route)),
-        (None, Some(policy), None) if headers.is_empty() => Ok(Question::Policy(policy)),
-        (None, None, Some(request)) => Ok(Question::Request { request, headers }),
+    let only = if subject.len() == 1 {
+        subject.pop()
+    } else {
+        None
+    };
+    match (only, request) {
+        (Some(question), None) if headers.is_empty() => Ok(question),
+        (None, Some(request)) if subject.is_empty() => Ok(Question::Request { request, headers }),
         _ => Err(
-            "expected route=NAME, policy=NAME, or request=METHOD%20URL and any number of header=NAME:VALUE"
+            "expected route=NAME, policy=NAME, client-policy=NAME, listener=NAME, or request=METHOD%20URL and any number of header=NAME:VALUE"
                 .to_owned(),
         ),
     }

@@ -67,9 +67,12 @@ const INDEX: &str = r#"The admin API of Weir.
   /api/status                   what is in force, where it is served, and the status of every object
   /api/findings                 what is wrong in the files
   /api/plan                     what is enforced: listeners, routes, clusters, endpoints
-  /api/policies                 the policies, their conditions, and the route rules that they affect
+  /api/policies                 the policies, their conditions, and the route rules or listeners that they affect
   /api/explain?route=NAME       the effective policy of a route, and where it comes from
   /api/explain?policy=NAME      what a policy affects
+  /api/explain?client-policy=NAME
+                                the same of a ClientTrafficPolicy
+  /api/explain?listener=NAME    how a listener deals with its clients, and who says so
   /api/explain?request=GET%20http://HOST/PATH&header=NAME:VALUE
                                 the same for the rule that a request reaches
   /api/log-level                what is logged

@@ -1,4 +1,4 @@
-//! `weir explain`: which policy applies to a route rule and why, or what a policy affects.
+//! `weir explain`: which policy applies to a route rule or a listener and why, or what a policy affects.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -14,7 +14,7 @@ use weir_proxy::Router;
 use crate::cli::{AnyFormat, ExplainArgs};
 use crate::configuration::Configuration;
 use crate::output;
-use crate::question::{self, Answer, Explained, Policies, Question};
+use crate::question::{self, Answer, Explained, Question};
 
 /// Prints the effective policy of the rules that were asked about, or what becomes of the policy.
 pub(crate) fn explain(args: ExplainArgs) -> Result<ExitCode> {
@@ -46,7 +46,9 @@ pub(crate) fn explain(args: ExplainArgs) -> Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
         Answer::Explained(explained) => print(format, &explained, text),
-        Answer::Policies(policies) => print(format, &policies, policies_text),
+        Answer::Policies(policies) => print(format, &policies, |it| trees(&it.policies)),
+        Answer::ClientPolicies(policies) => print(format, &policies, |it| trees(&it.policies)),
+        Answer::Listeners(listeners) => print(format, &listeners, |it| trees(&it.listeners)),
     }
 }
 
@@ -62,10 +64,6 @@ fn text(Explained { note, rules }: &Explained) -> String {
         .map_or_else(String::new, |note| format!("note: {note}\n\n"));
     text.push_str(&trees(rules));
     text
-}
-
-fn policies_text(Policies { policies }: &Policies) -> String {
-    trees(policies)
 }
 
 /// Trees, one after the other, their roots in bold.

@@ -17,18 +17,32 @@ pub(super) fn check(
     expected: &[ExpectedCondition],
 ) {
     let configuration = &world.configuration;
-    let known: Vec<_> = configuration.loaded.resources.policies.keys().collect();
-    let policies: Vec<_> = known
-        .iter()
-        .filter(|it| is_named(&format!("BackendTrafficPolicy/{it}"), name))
-        .collect();
+    let (resources, statuses) = (
+        &configuration.loaded.resources,
+        &configuration.resolution.statuses,
+    );
+    let of_backends = resources.policies.keys();
+    let of_backends = of_backends.map(|it| {
+        (
+            format!("BackendTrafficPolicy/{it}"),
+            statuses.policies.get(it),
+        )
+    });
+    let of_clients = resources.client_policies.keys();
+    let of_clients = of_clients.map(|it| {
+        (
+            format!("ClientTrafficPolicy/{it}"),
+            statuses.client_policies.get(it),
+        )
+    });
+    let known: Vec<_> = of_backends.chain(of_clients).collect();
+    let policies: Vec<_> = known.iter().filter(|(it, _)| is_named(it, name)).collect();
     if policies.is_empty() {
-        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+        let known: Vec<String> = known.iter().map(|(it, _)| it.clone()).collect();
         let because = meant(name, &known).into_iter().collect();
         check.fail("", "policy", name, "there is no such policy", because);
     }
-    for policy in policies {
-        let ancestors = configuration.resolution.statuses.policies.get(*policy);
+    for (_, ancestors) in policies {
         let ancestors = ancestors.map_or(&[][..], Vec::as_slice);
         for (index, expected) in expected.iter().enumerate() {
             condition(check, &format!("conditions[{index}]"), ancestors, expected);

@@ -12,7 +12,7 @@ use crate::explain::refusal;
 use crate::status::PolicyAncestorStatus;
 
 /// So many effects, and rules of each, are shown as text; JSON has all.
-const SHOWN: usize = 20;
+pub(crate) const SHOWN: usize = 20;
 
 impl fmt::Display for PolicyExplanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,11 +25,7 @@ impl fmt::Display for PolicyExplanation {
             status,
         } = self;
         writeln!(f, "{policy}")?;
-        writeln!(f, "  targets")?;
-        for it in targets.iter().take(SHOWN) {
-            writeln!(f, "    {it}")?;
-        }
-        more(f, targets.len(), "targets", 4)?;
+        self::targets(f, targets)?;
         let BlastRadius {
             routes,
             rules,
@@ -54,27 +50,41 @@ impl fmt::Display for PolicyExplanation {
         for it in limits {
             writeln!(f, "    {it}")?;
         }
-        if !status.is_empty() {
-            writeln!(f, "  status")?;
-        }
-        for PolicyAncestorStatus {
-            ancestor_ref,
-            controller_name: _,
-            conditions,
-        } in status
-        {
-            writeln!(f, "    {ancestor_ref}")?;
-            for it in conditions {
-                let message = it.message.replace('\n', "\n        ");
-                writeln!(
-                    f,
-                    "      {} {} ({}): {message}",
-                    it.r#type, it.status, it.reason
-                )?;
-            }
-        }
-        Ok(())
+        self::status(f, status)
     }
+}
+
+/// What became of the targets.
+pub(crate) fn targets(f: &mut fmt::Formatter<'_>, targets: &[TargetExplanation]) -> fmt::Result {
+    writeln!(f, "  targets")?;
+    for it in targets.iter().take(SHOWN) {
+        writeln!(f, "    {it}")?;
+    }
+    more(f, targets.len(), "targets", 4)
+}
+
+/// What the policy is told.
+pub(crate) fn status(f: &mut fmt::Formatter<'_>, status: &[PolicyAncestorStatus]) -> fmt::Result {
+    if !status.is_empty() {
+        writeln!(f, "  status")?;
+    }
+    for PolicyAncestorStatus {
+        ancestor_ref,
+        controller_name: _,
+        conditions,
+    } in status
+    {
+        writeln!(f, "    {ancestor_ref}")?;
+        for it in conditions {
+            let message = it.message.replace('\n', "\n        ");
+            writeln!(
+                f,
+                "      {} {} ({}): {message}",
+                it.r#type, it.status, it.reason
+            )?;
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for TargetExplanation {
@@ -154,7 +164,7 @@ impl fmt::Display for Effect {
 }
 
 /// Fields on one line.
-fn fields<'a>(all: impl IntoIterator<Item = &'a FieldPath>) -> String {
+pub(crate) fn fields<'a>(all: impl IntoIterator<Item = &'a FieldPath>) -> String {
     let all: Vec<&str> = all.into_iter().map(FieldPath::as_str).collect();
     match all.len().saturating_sub(SHOWN) {
         0 => all.join(", "),
@@ -179,7 +189,13 @@ impl fmt::Display for LimitExplanation {
     }
 }
 
-fn more(f: &mut fmt::Formatter<'_>, count: usize, of: &str, indent: usize) -> fmt::Result {
+/// How many there are besides those shown.
+pub(crate) fn more(
+    f: &mut fmt::Formatter<'_>,
+    count: usize,
+    of: &str,
+    indent: usize,
+) -> fmt::Result {
     match count.saturating_sub(SHOWN) {
         0 => Ok(()),
         more => writeln!(f, "{:indent$}and {more} more {of}; -o json has all", ""),

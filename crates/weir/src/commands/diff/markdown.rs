@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use weir_resolve::diff::{
-    BlastRadius, Change, ConditionChange, Difference, FieldChange, Place, PolicyChange, Sides,
-    Written,
+    BlastRadius, Change, ConditionChange, Difference, FieldChange, ListenerChange, Place,
+    PolicyChange, Presence, Sides, Written,
 };
 
 use super::{Errors, Report};
@@ -26,6 +26,7 @@ pub(super) fn markdown(
     let Difference {
         blast_radius,
         changes,
+        listeners,
         policies,
     } = difference;
     let mut text = format!(
@@ -48,6 +49,7 @@ pub(super) fn markdown(
         text.push_str("\nNothing changes.\n");
     }
     let sections = changes.iter().map(of_change);
+    let sections = sections.chain(listeners.iter().map(of_listeners));
     let sections: Vec<String> = sections.chain(policies.iter().map(of_policy)).collect();
     for (index, section) in sections.iter().enumerate() {
         if text.len() + section.len() > MAX_BYTES {
@@ -85,20 +87,56 @@ fn of_change(change: &Change) -> String {
         invalid,
         fields,
     } = change;
+    let places = rules.iter().map(|Place { rule, listener }| {
+        format!(
+            "{} on {}",
+            code(&rule.to_string()),
+            code(&listener.to_string())
+        )
+    });
+    let mut text = list(*what, places);
+    text.push_str(&table(invalid.as_ref(), change.refusal(), fields));
+    text
+}
+
+fn of_listeners(
+    ListenerChange {
+        what,
+        listeners,
+        invalid,
+        fields,
+    }: &ListenerChange,
+) -> String {
+    let names = listeners
+        .iter()
+        .map(|it| format!("clients of {}", code(&it.to_string())));
+    let mut text = list(*what, names);
+    text.push_str(&table(invalid.as_ref(), "serves no route", fields));
+    text
+}
+
+/// What something happens to, one on a line.
+fn list(what: Presence, names: impl ExactSizeIterator<Item = String>) -> String {
     let mut text = String::from("\n");
-    for Place { rule, listener } in rules.iter().take(MAX_RULES) {
-        let (rule, listener) = (code(&rule.to_string()), code(&listener.to_string()));
-        let _ = writeln!(text, "- {what}: {rule} on {listener}");
+    let more = names.len().saturating_sub(MAX_RULES);
+    for name in names.take(MAX_RULES) {
+        let _ = writeln!(text, "- {what}: {name}");
     }
-    if let Some(more) = rules.len().checked_sub(MAX_RULES).filter(|it| *it > 0) {
+    if more > 0 {
         let _ = writeln!(text, "- {what}: {more} more; `weir diff` prints them all");
     }
+    text
+}
+
+/// The fields that change, on both sides.
+fn table(invalid: Option<&Sides<String>>, refusal: &str, fields: &[FieldChange]) -> String {
+    let mut text = String::new();
     if invalid.is_some() || !fields.is_empty() {
         text.push_str("\n| field | old | new |\n|---|---|---|\n");
     }
     if let Some(reason) = invalid {
         let (old, new) = cells(reason, |it| code(it));
-        let _ = writeln!(text, "| {} | {old} | {new} |", change.refusal());
+        let _ = writeln!(text, "| {refusal} | {old} | {new} |");
     }
     for FieldChange { field, written } in fields {
         let (old, new) = cells(written, value);
