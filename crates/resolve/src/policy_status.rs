@@ -14,7 +14,7 @@ use weir_plan::NamespacedName;
 use crate::Context;
 use crate::api::GATEWAY_GROUP;
 use crate::attach::{AttachedPolicy, KIND, Outcome, PolicyId, PolicyIndex, object_ref};
-use crate::diagnostics::{Diagnostics, FieldPath};
+use crate::diagnostics::Diagnostics;
 use crate::effective::Applications;
 use crate::enforcement;
 use crate::precedence;
@@ -76,13 +76,7 @@ pub(crate) fn report(
                     text,
                 );
             }
-            ancestors.not_enforced(
-                &unenforced
-                    .iter()
-                    .map(FieldPath::as_str)
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            );
+            ancestors.not_enforced(&Ancestors::of_data_plane(&unenforced));
         }
         let ancestors = ancestors.finish(&context.controller_name);
         if !ancestors.is_empty() {

@@ -14,6 +14,7 @@ use super::ports::{self, Claim};
 use super::{OfListener, OfRoutes};
 use crate::attach::PolicyId;
 use crate::diagnostics::{Diagnostics, FieldPath};
+use crate::effective::Lost;
 use crate::features::Fault;
 use crate::resources::Resources;
 use crate::topology::attachments::Attachments;
@@ -39,6 +40,8 @@ struct Served<'a> {
 
 /// What a listener has come to.
 struct Outcome {
+    /// Why its policy says nothing here, which leaves the listener with the defaults.
+    kept_out: Option<Arc<str>>,
     invalid: Option<Arc<str>>,
     default_host: Option<Arc<str>>,
     tls: Option<Arc<ListenerTls>>,
@@ -68,6 +71,7 @@ pub(super) fn of_each(
         .map(|it| match it.standing.policy {
             Some(id) => outcome(it, &lowered[&id], &served, attachments),
             None => Outcome {
+                kept_out: None,
                 invalid: None,
                 default_host: None,
                 tls: None,
@@ -75,7 +79,8 @@ pub(super) fn of_each(
         })
         .collect();
     let on_ports = served.iter().zip(&outcomes).map(|(it, outcome)| {
-        let valid = it.standing.policy.filter(|_| outcome.invalid.is_none());
+        let valid = it.standing.policy;
+        let valid = valid.filter(|_| outcome.invalid.is_none() && outcome.kept_out.is_none());
         ((it.address, it.node.port), &it.node.key, valid)
     });
     let sockets = ports::settle(on_ports, &lowered, claims, found);
@@ -86,7 +91,8 @@ pub(super) fn of_each(
     for (it, outcome) in served.into_iter().zip(outcomes) {
         let key = &it.node.key;
         if let Some(id) = it.standing.policy {
-            let told = (key.clone(), outcome.invalid.clone());
+            let why = outcome.kept_out.as_ref().or(outcome.invalid.as_ref());
+            let told = (key.clone(), why.cloned());
             used.by_policy.entry(id).or_default().push(told);
         }
         let socket = &sockets[&(it.address, it.node.port)];
@@ -142,12 +148,18 @@ fn outcome(
     attachments: &Attachments,
 ) -> Outcome {
     let invalid = |why: String| Outcome {
+        kept_out: None,
         invalid: Some(why.into()),
         default_host: None,
         tls: None,
     };
     if let Some(why) = overlap(listener, all) {
-        return invalid(why);
+        return Outcome {
+            kept_out: Some(why.into()),
+            invalid: None,
+            default_host: None,
+            tls: None,
+        };
     }
     let (default_host, no_host) = if lowered.default_host && listener.http {
         match default_host(listener.node, attachments) {
@@ -162,6 +174,7 @@ fn outcome(
     }
     match listener.tls.map(|it| lowered.tls.apply(it)).transpose() {
         Ok(tls) => Outcome {
+            kept_out: None,
             invalid: None,
             default_host,
             tls: tls.map(Arc::new),
@@ -233,13 +246,23 @@ fn of_listener(
     let Standing {
         policy,
         by_gateway: _,
-        lost,
+        mut lost,
     } = standing;
     let Outcome {
+        kept_out,
         invalid,
         default_host,
         tls,
     } = outcome;
+    let named = |id: PolicyId| claims.policies[id].name.clone();
+    let policy = match (policy, kept_out) {
+        (Some(id), Some(why)) => {
+            let (policy, reason) = (named(id), why.to_string());
+            lost.push(Lost { policy, reason });
+            None
+        }
+        (policy, _) => policy,
+    };
     let of_policy = policy.map(|id| &lowered[&id]);
     let valid = of_policy.filter(|_| invalid.is_none());
     let mut client = valid.map_or(ClientPolicy::DEFAULT, |it| it.client.clone());
@@ -248,7 +271,6 @@ fn of_listener(
     let says = client.origin.is_some() || client.socket != ClientSocket::DEFAULT;
     let displaced = socket.displaced.iter();
     let displaced = displaced.filter(|(loser, _)| policy == Some(*loser));
-    let named = |id: PolicyId| claims.policies[id].name.clone();
     let port = ports::FIELDS.into_iter().zip(socket.from);
     OfListener {
         name,

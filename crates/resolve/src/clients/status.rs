@@ -49,18 +49,26 @@ pub(super) fn report(
                 &sections,
             );
         }
-        let mut paths =
-            enforcement::unenforced_client_settings(&policy.spec, context.client_support);
+        let paths = enforcement::unenforced_client_settings(&policy.spec, context.client_support);
         for path in &paths {
             let text = "the data plane in use does not enforce this setting";
             let object = object_ref(&name.name);
             found.warning(&object, path.clone(), "setting-not-enforced", text);
         }
-        paths.extend(displaced(id, claims, used));
+        let displaced = displaced(id, claims, used);
+        let mut said: Vec<String> = Vec::new();
         if !paths.is_empty() {
-            let paths: BTreeSet<&str> = paths.iter().map(FieldPath::as_str).collect();
-            let paths: Vec<&str> = paths.into_iter().collect();
-            ancestors.not_enforced(&paths.join(", "));
+            said.push(Ancestors::of_data_plane(&paths));
+        }
+        if !displaced.is_empty() {
+            let paths: Vec<&str> = displaced.iter().map(FieldPath::as_str).collect();
+            let paths = paths.join(", ");
+            said.push(format!(
+                "Of the policies of a port another one comes first for: {paths}."
+            ));
+        }
+        if !said.is_empty() {
+            ancestors.not_enforced(&said.join(" "));
         }
         let ancestors = ancestors.finish(&context.controller_name);
         if !ancestors.is_empty() {
@@ -187,7 +195,7 @@ fn covers(point: &AttachmentPoint, listener: &ListenerKey, claims: &Claims) -> b
 }
 
 /// The settings of a policy that do not hold on some port, as another policy comes first there.
-fn displaced(id: PolicyId, claims: &Claims, used: &Used) -> Vec<FieldPath> {
+fn displaced(id: PolicyId, claims: &Claims, used: &Used) -> BTreeSet<FieldPath> {
     let name = Some(&claims.policies[id].name);
     let listeners = used
         .listeners

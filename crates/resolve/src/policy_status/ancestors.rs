@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::diagnostics::FieldPath;
 use crate::status::{Condition, ConditionStatus, ParentReference, PolicyAncestorStatus};
 
 /// How many ancestors the API allows.
@@ -129,7 +130,7 @@ impl Ancestors {
     }
 
     /// Says, where the policy takes effect, which of its settings do not.
-    pub(crate) fn not_enforced(&mut self, paths: &str) {
+    pub(crate) fn not_enforced(&mut self, message: &str) {
         let accepted = |conditions: &[Condition]| {
             conditions
                 .iter()
@@ -141,16 +142,24 @@ impl Ancestors {
             .filter(|(_, conditions)| accepted(conditions))
             .map(|(it, _)| it.clone())
             .collect();
-        let message = format!("The data plane in use does not enforce: {paths}.");
         for ancestor in ancestors {
             self.set(
                 &ancestor,
                 "weir.dev/PartiallyEnforced",
                 ConditionStatus::True,
                 "SettingsNotEnforced",
-                &message,
+                message,
             );
         }
+    }
+
+    /// What is said of settings that the data plane does not enforce.
+    pub(crate) fn of_data_plane<'a>(paths: impl IntoIterator<Item = &'a FieldPath>) -> String {
+        let paths: Vec<&str> = paths.into_iter().map(FieldPath::as_str).collect();
+        format!(
+            "The data plane in use does not enforce: {}.",
+            paths.join(", ")
+        )
     }
 
     /// The status, with no more ancestors than the API allows.

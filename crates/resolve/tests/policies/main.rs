@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod attachment;
+mod clients;
 mod clusters;
 mod difference;
 mod explanation;
@@ -14,8 +15,11 @@ mod memo;
 mod merging;
 mod statuses;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
-use weir_plan::{Feature, Support};
+use weir_plan::{Feature, NamespacedName, Support};
+use weir_resolve::status::PolicyAncestorStatus;
 use weir_resolve::{Context, EffectivePolicy, Memo, Object, Resolution, Resources};
 
 /// Two listeners, an HTTPRoute with two named rules, and one on a single listener.
@@ -176,13 +180,15 @@ fn lost(resolution: &Resolution, rule: &str) -> Vec<String> {
 
 /// What a policy is told, as `Kind name#section: Type=Status Reason message` for each condition.
 fn told(resolution: &Resolution, policy: &str) -> Vec<String> {
-    let name = weir_plan::NamespacedName::new("shop", policy);
-    let ancestors = resolution
-        .statuses
-        .policies
-        .get(&name)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    told_by(&resolution.statuses.policies, policy)
+}
+
+fn told_by(
+    statuses: &BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>,
+    policy: &str,
+) -> Vec<String> {
+    let name = NamespacedName::new("shop", policy);
+    let ancestors = statuses.get(&name).map(Vec::as_slice).unwrap_or_default();
     let lines = ancestors.iter().flat_map(|status| {
         let reference = &status.ancestor_ref;
         let section = reference
