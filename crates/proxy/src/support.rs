@@ -5,7 +5,9 @@ use weir_plan::{Feature, Support};
 /// How far this data plane enforces what ClientTrafficPolicies say, in the same form.
 pub const CLIENT_SUPPORT: Support = Support::Partial(
     "http3 grpc.enableWeb tls.fingerprints tls.signatureAlgorithms tls.minVersion=1.0 \
-     tls.minVersion=1.1 connection.maxAcceptPerSocketEvent timeout.tcp.idleTimeout",
+     tls.minVersion=1.1 connection.maxAcceptPerSocketEvent timeout.tcp.idleTimeout \
+     http2.onInvalidMessage=TerminateConnection http2.connectionKeepalive.intervalJitter \
+     http2.connectionKeepalive.idleInterval",
 );
 
 /// How far this data plane enforces a feature.

@@ -11,7 +11,7 @@ use weir_plan::{NamespacedName, PolicyRef};
 use super::{KIND, Placed};
 use crate::api::{ClientTrafficPolicy, POLICY_GROUP};
 use crate::attach::{Claims as Places, Outcome, PolicyId};
-use crate::diagnostics::{Diagnostics, ObjectRef};
+use crate::diagnostics::{Diagnostics, FieldPath, ObjectRef};
 use crate::effective::Lost;
 use crate::explain;
 use crate::explain::policy::{NOT_GRANTED, TargetExplanation, described};
@@ -210,10 +210,32 @@ impl Claims {
             let placed = Placed {
                 settings: Arc::clone(&it.settings),
                 targets: targets.collect(),
+                ties: self.ties(id),
             };
             (it.name.name.clone(), placed)
         })
         .collect()
+    }
+
+    /// The targets that a policy has for its name alone, and who has not for that.
+    fn ties(&self, id: PolicyId) -> Vec<(FieldPath, Vec<PolicyRef>)> {
+        let Claimant {
+            targets, created, ..
+        } = &self.policies[id];
+        let younger = self.policies.iter().skip(id + 1);
+        let tied: Vec<&Claimant> = younger.take_while(|it| it.created == *created).collect();
+        let targets = targets.iter().filter_map(|(target, _)| {
+            let lost = |it: &&Claimant| {
+                let mut all = it.targets.iter();
+                all.any(|(other, outcome)| {
+                    other.point == target.point && *outcome == Outcome::Conflicted(id)
+                })
+            };
+            let losers = tied.iter().copied().filter(lost);
+            let losers: Vec<PolicyRef> = losers.map(|it| it.name.clone()).collect();
+            (!losers.is_empty()).then(|| (target.field.clone(), losers))
+        });
+        targets.collect()
     }
 
     /// The object of a place, by kind and name, and the listener in it.

@@ -37,7 +37,6 @@ const DEFAULTS: &[(&str, &str, Is)] = &[
     ("", "http2.initialConnectionWindowSize", Text("1Mi")),
     ("", "http2.initialStreamWindowSize", Text("64Ki")),
     ("", "http2.maxConcurrentStreams", Number(100)),
-    ("", "http2.onInvalidMessage", Text("TerminateConnection")),
     ("", "path.disableMergeSlashes", Flag(false)),
     ("", "path.escapedSlashesAction", Text("UnescapeAndRedirect")),
     ("", "scheme", Text("Preserve")),

@@ -8,14 +8,14 @@ use weir_plan::{
     ClientPolicy, ClientSocket, HostMatch, ListenerName, ListenerTls, NamespacedName, Transport,
 };
 
-use super::claims::{Claims, Standing, object_ref};
+use super::claims::{Claims, Standing};
+use super::findings::{self, Reach};
 use super::lower::{self, Lowered};
 use super::ports::{self, Claim};
 use super::{OfListener, OfRoutes};
 use crate::attach::PolicyId;
-use crate::diagnostics::{Diagnostics, FieldPath};
+use crate::diagnostics::Diagnostics;
 use crate::effective::Lost;
-use crate::features::Fault;
 use crate::resources::Resources;
 use crate::topology::attachments::Attachments;
 use crate::topology::{ListenerKey, ListenerNode};
@@ -84,6 +84,20 @@ pub(super) fn of_each(
         ((it.address, it.node.port), &it.node.key, valid)
     });
     let sockets = ports::settle(on_ports, &lowered, claims, found);
+    let mut reaches: BTreeMap<PolicyId, Reach> = BTreeMap::new();
+    for (it, outcome) in served.iter().zip(&outcomes) {
+        if let Some(id) = it.standing.policy {
+            let Reach {
+                http,
+                tls,
+                certificates,
+            } = reaches.entry(id).or_default();
+            *http |= it.http;
+            *tls |= it.tls.is_some();
+            let spoken = outcome.tls.as_ref().or(it.tls);
+            *certificates |= spoken.is_some_and(|it| it.clients.is_some());
+        }
+    }
     let mut used = Used {
         listeners: BTreeMap::new(),
         by_policy: BTreeMap::new(),
@@ -108,7 +122,7 @@ pub(super) fn of_each(
             used.listeners.insert(key.clone(), Arc::new(of));
         }
     }
-    report(&lowered, &used, claims, found);
+    findings::report(&lowered, &reaches, &used, claims, found);
     used
 }
 
@@ -294,41 +308,5 @@ fn of_listener(
             .collect(),
         client: says.then(|| Arc::new(client)),
         tls,
-    }
-}
-
-/// Says what is wrong with settings, where a listener looks at them.
-fn report(
-    lowered: &BTreeMap<PolicyId, Lowered>,
-    used: &Used,
-    claims: &Claims,
-    found: &mut Diagnostics,
-) {
-    for (id, Lowered { faults, .. }) in lowered {
-        let object = object_ref(&claims.policies[*id].name.name);
-        for Fault {
-            feature: _,
-            field,
-            text,
-            fatal,
-        } in &faults.list
-        {
-            let field = FieldPath::new(format!("spec.{field}").trim_end_matches('.'));
-            if *fatal {
-                found.error(&object, field, "invalid-policy", text);
-            } else {
-                found.warning(&object, field, "setting-ignored", text);
-            }
-        }
-        // What depends on the listener is no fault of the settings by themselves.
-        if faults.fatal() == 0 {
-            let told = used.by_policy.get(id).into_iter().flatten();
-            for (listener, invalid) in told {
-                if let Some(why) = invalid {
-                    let text = format!("on listener {}: {why}", listener.plan_name());
-                    found.error(&object, FieldPath::new("spec"), "invalid-policy", text);
-                }
-            }
-        }
     }
 }

@@ -61,7 +61,7 @@ const LONGEST_INSPECTION: Duration = Duration::from_secs(86_400);
 /// How status messages introduce what is wrong with settings of TLS, which only listeners with TLS look at.
 pub(super) const TLS: &str = "TLS";
 /// The same of settings that concern connections of all protocols.
-const OF_CONNECTIONS: [&str; 4] = ["", "TCP KeepAlive", "Connection", "Timeout"];
+pub(super) const OF_CONNECTIONS: [&str; 4] = ["", "TCP KeepAlive", "Connection", "Timeout"];
 
 impl Lowered {
     /// Why the policy is invalid on a listener, one thing a line; none: it is valid. `http1` is what is wrong with it there.

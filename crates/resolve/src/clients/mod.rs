@@ -5,6 +5,7 @@
 
 mod claims;
 pub(crate) mod defaults;
+mod findings;
 mod listeners;
 mod lower;
 mod ports;
@@ -51,6 +52,8 @@ pub(crate) struct Placed {
     pub(crate) settings: Arc<Value>,
     /// What became of each target that is there.
     pub(crate) targets: Vec<TargetExplanation>,
+    /// The targets that it has for its name alone, and the policies of the same age that have not.
+    pub(crate) ties: Vec<(FieldPath, Vec<PolicyRef>)>,
 }
 
 /// What a listener is told.

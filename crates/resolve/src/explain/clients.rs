@@ -123,6 +123,7 @@ pub fn policy(resolution: &Resolution, name: &NamespacedName) -> Option<ClientPo
     let Placed {
         settings: _,
         targets,
+        ties: _,
     } = resolution.clients.policies.get(name)?;
     let policy = PolicyRef {
         kind: KIND.into(),

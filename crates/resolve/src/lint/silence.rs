@@ -14,12 +14,13 @@ use crate::resources::{Objects, Resources};
 pub const IGNORE: &str = "weir.dev/ignore-findings";
 
 /// The ids of all warnings about objects that are read, sorted.
-pub const WARNINGS: [&str; 30] = [
+pub const WARNINGS: [&str; 33] = [
     "certificate-expired",
     "certificate-expires-soon",
     "certificate-for-other-names",
     "certificate-not-yet-valid",
     "deprecated-field",
+    "everybody-is-trusted",
     "gateway-class-not-found",
     "insecure-client-validation",
     "invalid-annotation",
@@ -33,6 +34,8 @@ pub const WARNINGS: [&str; 30] = [
     "override-changes-nothing",
     "policy-not-enforced",
     "policy-without-effect",
+    "port-setting-shared",
+    "port-setting-taken",
     "protection-not-enforced",
     "retries-exceed-timeout",
     "retry-amplification",

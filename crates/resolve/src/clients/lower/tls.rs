@@ -83,11 +83,7 @@ pub(super) fn lower(
     };
     let min_version = min_version.map(|word| match word.as_str() {
         "1.3" => TlsVersion::V1_3,
-        "1.0" | "1.1" => {
-            let text = format!("TLS {word} is not spoken: 1.2 is the oldest version that is");
-            found.ignored(TLS, "tls.minVersion", text);
-            TlsVersion::V1_2
-        }
+        // The table of what is enforced has the older ones.
         _ => TlsVersion::V1_2,
     });
     let max_version = max_version.map(|word| match word.as_str() {

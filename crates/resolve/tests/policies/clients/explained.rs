@@ -53,7 +53,6 @@ fn a_listener_is_explained_with_the_policy_of_each_setting() {
     initialConnectionWindowSize: 1Mi           default
     initialStreamWindowSize: 64Ki              default
     maxConcurrentStreams: 100                  default
-    onInvalidMessage: TerminateConnection      default
   path
     disableMergeSlashes: false                 default
     escapedSlashesAction: UnescapeAndRedirect  default
@@ -211,7 +210,7 @@ fn what_the_data_plane_does_not_enforce_is_told() {
         [
             "setting-not-enforced spec.http3",
             "setting-not-enforced spec.timeout.tcp.idleTimeout",
-            "setting-ignored spec.tls.minVersion",
+            "setting-ignored spec.tls",
             "setting-not-enforced spec.tls.minVersion",
         ]
     );

@@ -279,10 +279,6 @@ fn what_is_not_spoken_is_told() {
     // (what is written, the findings)
     for (spec, expected) in [
         (
-            "minVersion: '1.1'",
-            vec!["setting-ignored spec.tls.minVersion"],
-        ),
-        (
             "ciphers: [AES128-SHA, ECDHE-RSA-AES128-GCM-SHA256]",
             vec!["setting-ignored spec.tls.ciphers[0]"],
         ),
@@ -295,10 +291,7 @@ fn what_is_not_spoken_is_told() {
         ),
         (
             "maxVersion: '1.1', minVersion: '1.0'",
-            vec![
-                "invalid-policy spec.tls.maxVersion",
-                "setting-ignored spec.tls.minVersion",
-            ],
+            vec!["invalid-policy spec.tls.maxVersion"],
         ),
     ] {
         let policy = client("c", "Gateway edge#http", &format!("tls: {{{spec}}}"));
@@ -312,9 +305,68 @@ fn what_is_not_spoken_is_told() {
         "tls: {maxVersion: '1.1', minVersion: '1.0'}",
     );
     let resolution = resolved_from(&base(), &policy);
+    assert_eq!(findings(&resolution, "c"), ["setting-ignored spec.tls"]);
     assert_eq!(
         told(&resolution, "c"),
         ["Gateway edge#other: Accepted=True Accepted"]
     );
     assert_eq!(answers(&resolution, "other"), [0, 0]);
+}
+
+#[test]
+fn what_has_no_effect_where_the_policy_is_is_told() {
+    let detail = "headers: {xForwardedClientCert: {mode: SanitizeSet}}";
+    let certificates = format!("{detail}, tls: {{clientValidation: {{mode: RequireAny}}}}");
+    // (target, what is written, the findings)
+    for (target, spec, expected) in [
+        (
+            "edge#other",
+            "tls: {}, timeout: {tcp: {tlsHandshakeTimeout: 1s}}",
+            vec!["timeout.tcp.tlsHandshakeTimeout", "tls"],
+        ),
+        (
+            "edge",
+            "tls: {}, timeout: {tcp: {tlsHandshakeTimeout: 1s}}",
+            vec![],
+        ),
+        (
+            "edge#http",
+            detail,
+            vec!["headers.xForwardedClientCert.mode"],
+        ),
+        ("edge#http", &certificates, vec![]),
+        (
+            "edge#http",
+            "headers: {xForwardedClientCert: {mode: AlwaysForwardOnly}}",
+            vec![],
+        ),
+        (
+            "edge#http",
+            "proxyProtocol: {}, enableProxyProtocol: true",
+            vec!["enableProxyProtocol"],
+        ),
+        (
+            "edge#http",
+            "tls: {clientValidation: {mode: RequireAny, optional: true}}",
+            vec!["tls.clientValidation.optional"],
+        ),
+        (
+            "edge",
+            "clientIPDetection: {xForwardedFor: {numTrustedHops: 0}}",
+            vec!["clientIPDetection.xForwardedFor.numTrustedHops"],
+        ),
+        (
+            "low",
+            "scheme: MatchBackend, http2: {}, timeout: {http: {idleTimeout: 1s}, tcp: {idleTimeout: 1s}}",
+            vec!["http2", "scheme", "timeout.http"],
+        ),
+    ] {
+        let policy = client("c", &format!("Gateway {target}"), spec);
+        let resolution = resolved_from(&base(), &format!("{}{policy}", crate::TCP));
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|it| format!("setting-ignored spec.{it}"))
+            .collect();
+        assert_eq!(findings(&resolution, "c"), expected, "{target}: {spec}");
+    }
 }
