@@ -108,8 +108,7 @@ impl Memo {
 pub(crate) fn plan(
     resources: &Resources,
     attachments: &Attachments,
-    policies: &Arc<Policies>,
-    clients: &Arc<Clients>,
+    (policies, clients): (&Arc<Policies>, &Arc<Clients>),
     context: &Context,
     changes: &Changes,
     memo: &mut Memo,

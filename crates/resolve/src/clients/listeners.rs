@@ -24,9 +24,12 @@ use crate::{Addresses, Context};
 /// What all listeners get.
 pub(super) struct Used {
     pub(super) listeners: BTreeMap<ListenerKey, Arc<OfListener>>,
-    /// The listeners that have each policy, in the order of the topology, and why it is invalid there.
-    pub(super) by_policy: BTreeMap<PolicyId, Vec<(ListenerKey, Option<Arc<str>>)>>,
+    /// The listeners that have each policy, in the order of the topology.
+    pub(super) by_policy: BTreeMap<PolicyId, Vec<Told>>,
 }
+
+/// A listener that has a policy, and why that is invalid there.
+pub(super) type Told = (ListenerKey, Option<Arc<str>>);
 
 /// A listener that serves, or would if its protocol were served.
 struct Served<'a> {

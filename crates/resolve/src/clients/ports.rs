@@ -116,7 +116,7 @@ fn of_port(
             inspection_timeout,
             handshake_timeout,
         } = &lowered[id].socket;
-        take.take(0, &mut socket.tcp_keepalive, tcp_keepalive.clone());
+        take.take(0, &mut socket.tcp_keepalive, *tcp_keepalive);
         take.take(1, &mut socket.proxy_protocol, *proxy_protocol);
         take.take(2, &mut socket.limit, limit.map(Some));
         take.take(3, &mut socket.buffer_bytes, buffer_bytes.map(Some));

@@ -44,7 +44,6 @@ pub struct Statuses {
     pub backends: Arc<BTreeMap<NamespacedName, Arc<[Condition]>>>,
 }
 
-#[expect(clippy::ptr_arg, reason = "serde gives what the field holds")]
 fn no_entries(map: &Arc<BTreeMap<NamespacedName, Vec<PolicyAncestorStatus>>>) -> bool {
     map.is_empty()
 }
@@ -210,8 +209,7 @@ pub(crate) fn report(
     resources: &Resources,
     attachments: &Attachments,
     built: &build::Memo,
-    policies: &Policies,
-    clients: &Clients,
+    (policies, clients): (&Policies, &Clients),
     backends: Arc<BTreeMap<NamespacedName, Arc<[Condition]>>>,
     context: &Context,
     found: &mut Diagnostics,
