@@ -112,12 +112,13 @@ fn findings(yaml: &str) -> Vec<(String, String)> {
             format!("{}: {}: {}", it.object, it.field, it.message),
         )
     }));
-    for name in loaded.resources.policies.keys() {
-        let ancestors = resolution
-            .statuses
-            .policies
-            .get(name)
-            .map_or(&[][..], |ancestors| ancestors);
+    let (resources, statuses) = (&loaded.resources, &resolution.statuses);
+    let of_backends = resources.policies.keys();
+    let of_backends = of_backends.map(|it| (it, statuses.policies.get(it)));
+    let of_clients = resources.client_policies.keys();
+    let of_clients = of_clients.map(|it| (it, statuses.client_policies.get(it)));
+    for (name, ancestors) in of_backends.chain(of_clients) {
+        let ancestors = ancestors.map_or(&[][..], |ancestors| ancestors);
         if ancestors.is_empty() {
             found.push(("no-effect".to_owned(), format!("{name} reaches nothing")));
         }

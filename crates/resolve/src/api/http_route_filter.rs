@@ -113,17 +113,17 @@ pub struct InjectedCredential {
     pub value_ref: SecretRef,
 }
 
-/// A reference to a Secret.
+/// A reference to a Secret, or where authorities are meant to a ConfigMap as well.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretRef {
     /// Empty.
     pub group: Option<String>,
-    /// `Secret` (default).
+    /// `Secret` (default), or for authorities and lists of revoked certificates `ConfigMap`.
     pub kind: Option<String>,
     /// Its name.
     #[serde(default)]
     pub name: String,
-    /// Its namespace. Unset: the filter's. Another needs a ReferenceGrant.
+    /// Its namespace. Unset: that of what refers to it. Another needs a ReferenceGrant.
     pub namespace: Option<String>,
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct ReferenceArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// The CustomResourceDefinitions of BackendTrafficPolicy, Backend and HTTPRouteFilter, as YAML.
+/// The CustomResourceDefinitions of BackendTrafficPolicy, Backend, HTTPRouteFilter and ClientTrafficPolicy, as YAML.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
