@@ -10,6 +10,7 @@ pub(crate) mod backends;
 mod cors;
 mod filters;
 mod grpc;
+mod in_force;
 mod l4;
 mod matches;
 mod mirrors;

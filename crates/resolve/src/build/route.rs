@@ -7,6 +7,7 @@ use weir_plan::{Cluster, HostMatch, NamespacedName, Route, RouteName, RouteRule,
 
 use super::action::{self, Scope};
 use super::backends::{BackendRef, Referring, Unresolved};
+use super::in_force::{effective, rule_names};
 use super::order::Entry;
 use super::order::L4Entry;
 use super::rules::{self, Invalid, Rule, backend_ref};
@@ -129,48 +130,6 @@ pub(crate) fn build(
         }
     }
     built
-}
-
-/// The names of a route's rules. Of several rules with one name, only the first goes by it.
-fn rule_names(detail: &RouteDetail) -> Vec<RuleName> {
-    let node = &detail.node;
-    let name = |index: usize| {
-        let rule = node.rules[index]
-            .clone()
-            .filter(|name| !node.rules[..index].contains(&Some(Arc::clone(name))));
-        RuleName {
-            kind: node.kind,
-            route: node.name.clone(),
-            index,
-            rule,
-        }
-    };
-    (0..node.rules.len()).map(name).collect()
-}
-
-fn effective(
-    detail: &RouteDetail,
-    names: &[RuleName],
-    own: &[Option<Arc<OwnSettings>>],
-    applied: &[Arc<Applied>],
-    listeners: &[OfRoutes],
-) -> Vec<Arc<EffectiveRule>> {
-    let carriers = detail.carriers.iter().zip(listeners);
-    let places = carriers.flat_map(|it| names.iter().map(move |rule| (it, rule)));
-    places
-        .zip(applied)
-        .map(|(((carrier, of_listener), rule), applied)| {
-            Arc::new(EffectiveRule {
-                rule: rule.clone(),
-                listener: carrier.listener.plan_name(),
-                policy: Arc::clone(&applied.effective),
-                own: own.get(rule.index).cloned().flatten(),
-                routing_type: carrier.routing_type.clone(),
-                stream_idle: of_listener.stream_idle.clone(),
-                unserved: of_listener.refused.clone(),
-            })
-        })
-        .collect()
 }
 
 impl Built {

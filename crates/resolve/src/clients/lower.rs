@@ -1,6 +1,7 @@
 //! From what a ClientTrafficPolicy says to the settings of the plan, before it is known which listener has them: final
 //! values, or what is wrong with them.
 
+mod bounds;
 mod headers;
 pub(super) mod tls;
 
@@ -12,16 +13,16 @@ use serde::Deserialize;
 use weir_plan::features::connection::TcpKeepalive;
 use weir_plan::features::rate_limit::HeaderNameText;
 use weir_plan::{
-    ClientConnection, ClientHttp1, ClientHttp2, ClientIpDetection, ClientPolicy, ClientSocket,
-    ClientTimeout, ConnectionLimit, DownstreamProxyProtocol, EscapedSlashes, ForwardedScheme,
-    PathNormalisation, PolicyRef, StringMatch,
+    ClientHttp1, ClientHttp2, ClientIpDetection, ClientPolicy, ClientSocket, ConnectionLimit,
+    DownstreamProxyProtocol, EscapedSlashes, ForwardedScheme, PathNormalisation, PolicyRef,
+    StringMatch,
 };
 
+use self::bounds::{Connection, Timeouts};
 use self::tls::TlsSettings;
 use crate::api::ClientTrafficPolicy;
 use crate::api::client_traffic_policy as api;
 use crate::api::client_traffic_policy::ClientTrafficPolicySpec;
-use crate::api::scalar::{DurationText, Quantity};
 use crate::diagnostics::FieldPath;
 use crate::effective::StreamIdle;
 use crate::expression;
@@ -54,9 +55,6 @@ pub(super) struct SocketSettings {
     pub(super) inspection_timeout: Option<Duration>,
     pub(super) handshake_timeout: Option<Option<Duration>>,
 }
-
-/// What `connectionInspectionTimeout: 0s` comes to: everything is bounded.
-const LONGEST_INSPECTION: Duration = Duration::from_secs(86_400);
 
 /// How status messages introduce what is wrong with settings of TLS, which only listeners with TLS look at.
 pub(super) const TLS: &str = "TLS";
@@ -150,13 +148,13 @@ pub(super) fn lower(
         connection,
         limit,
         buffer_bytes,
-    } = self::connection(connection.unwrap_or_default(), &mut found);
+    } = bounds::connection(connection.unwrap_or_default(), &mut found);
     let Timeouts {
         timeout,
         stream_idle,
         inspection_timeout,
         handshake_timeout,
-    } = self::timeout(timeout.unwrap_or_default(), &mut found);
+    } = bounds::timeout(timeout.unwrap_or_default(), &mut found);
     let ip_detection = client_ip_detection.map_or(ClientIpDetection::DEFAULT, |it| {
         self::ip_detection(it, &mut found)
     });
@@ -242,148 +240,6 @@ fn proxy_protocol(
         (None, Some(false)) => Some(None),
         (None, None) => None,
     }
-}
-
-struct Connection {
-    connection: ClientConnection,
-    limit: Option<ConnectionLimit>,
-    buffer_bytes: Option<u32>,
-}
-
-fn connection(written: api::ClientConnection, found: &mut Faults) -> Connection {
-    const FEATURE: &str = "Connection";
-    let api::ClientConnection {
-        connection_limit,
-        buffer_limit,
-        socket_buffer_limit,
-        max_accept_per_socket_event: _,
-    } = written;
-    let api::ConnectionLimit {
-        value,
-        close_delay,
-        max_connection_duration,
-        max_requests_per_connection,
-        max_stream_duration,
-    } = connection_limit.unwrap_or_default();
-    let mut duration = |field: &str, name: &str, text: Option<DurationText>| {
-        let field = format!("connection.connectionLimit.{field}");
-        found.duration(FEATURE, &field, name, text.as_ref())
-    };
-    let close_delay = duration("closeDelay", "CloseDelay", close_delay);
-    let max_duration = duration(
-        "maxConnectionDuration",
-        "MaxConnectionDuration",
-        max_connection_duration,
-    );
-    let max_stream = duration(
-        "maxStreamDuration",
-        "MaxStreamDuration",
-        max_stream_duration,
-    );
-    let mut bytes = |field: &str, name: &str, size: Option<Quantity>| {
-        let size = size?;
-        let text = match size.value().map(u32::try_from) {
-            Some(Ok(bytes)) => return Some(bytes),
-            Some(Err(_)) => format!(
-                "{name} value {size} is out of range, must be between 0 and {}",
-                u32::MAX
-            ),
-            None => format!("invalid {name} value {size}"),
-        };
-        found.add(FEATURE, format!("connection.{field}"), text);
-        None
-    };
-    let buffer_limit = bytes("bufferLimit", "BufferLimit", buffer_limit);
-    let buffer_bytes = bytes(
-        "socketBufferLimit",
-        "SocketBufferLimit",
-        socket_buffer_limit,
-    );
-    let value = value.and_then(|it| u64::try_from(it).ok());
-    Connection {
-        connection: ClientConnection {
-            max_duration: max_duration.and_then(limit),
-            max_requests: max_requests_per_connection.filter(|it| *it > 0),
-            max_stream_duration: max_stream.and_then(limit),
-            buffer_limit: buffer_limit.unwrap_or(ClientConnection::DEFAULT.buffer_limit),
-        },
-        limit: value.map(|value| ConnectionLimit {
-            value,
-            close_delay: close_delay.unwrap_or_default(),
-        }),
-        buffer_bytes,
-    }
-}
-
-struct Timeouts {
-    timeout: ClientTimeout,
-    stream_idle: Option<(Arc<str>, Option<Duration>)>,
-    inspection_timeout: Option<Duration>,
-    handshake_timeout: Option<Option<Duration>>,
-}
-
-fn timeout(written: api::ClientTimeout, found: &mut Faults) -> Timeouts {
-    let api::ClientTimeout { tcp, http } = written;
-    let api::ClientTcpTimeout {
-        idle_timeout: tcp_idle,
-        tls_handshake_timeout,
-        connection_inspection_timeout,
-    } = tcp.unwrap_or_default();
-    let api::ClientHttpTimeout {
-        request_received_timeout,
-        request_headers_received_timeout,
-        idle_timeout,
-        stream_idle_timeout,
-    } = http.unwrap_or_default();
-    let mut read = |field: &str, name: &str, text: Option<DurationText>| {
-        let field = format!("timeout.{field}");
-        found.duration("Timeout", &field, name, text.as_ref())
-    };
-    let tcp_idle = read("tcp.idleTimeout", "TCP IdleTimeout", tcp_idle);
-    let handshake = read(
-        "tcp.tlsHandshakeTimeout",
-        "TCP TLSHandshakeTimeout",
-        tls_handshake_timeout,
-    );
-    let inspection = read(
-        "tcp.connectionInspectionTimeout",
-        "TCP ConnectionInspectionTimeout",
-        connection_inspection_timeout,
-    );
-    let request = read(
-        "http.requestReceivedTimeout",
-        "HTTP RequestReceivedTimeout",
-        request_received_timeout,
-    );
-    let request_headers = read(
-        "http.requestHeadersReceivedTimeout",
-        "HTTP RequestHeadersReceivedTimeout",
-        request_headers_received_timeout,
-    );
-    let idle = read("http.idleTimeout", "HTTP IdleTimeout", idle_timeout);
-    let written = stream_idle_timeout.as_ref().map(|it| it.0.as_str().into());
-    let stream_idle = read(
-        "http.streamIdleTimeout",
-        "HTTP StreamIdleTimeout",
-        stream_idle_timeout,
-    );
-    let default = ClientTimeout::DEFAULT;
-    Timeouts {
-        timeout: ClientTimeout {
-            idle: idle.map_or(default.idle, limit),
-            request_received: request.and_then(limit),
-            request_headers_received: request_headers.and_then(limit),
-            tcp_idle: tcp_idle.map_or(default.tcp_idle, limit),
-        },
-        stream_idle: written.zip(stream_idle.map(limit)),
-        inspection_timeout: inspection.map(|it| limit(it).unwrap_or(LONGEST_INSPECTION)),
-        handshake_timeout: handshake.map(limit),
-    }
-}
-
-/// A limit, where 0 means none.
-fn limit(duration: Duration) -> Option<Duration> {
-    (!duration.is_zero()).then_some(duration)
 }
 
 fn ip_detection(written: api::ClientIpDetection, found: &mut Faults) -> ClientIpDetection {

@@ -2,6 +2,7 @@
 
 mod explained;
 mod lowering;
+mod routes;
 mod sharing;
 mod tls;
 
