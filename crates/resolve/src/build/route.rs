@@ -418,7 +418,7 @@ impl Built {
                     let built = Arc::new(RouteRule {
                         name: name.clone(),
                         origin: applied.origin.clone(),
-policy: lower::for_rule(applied, own.as_ref(), of_listener),
+                        policy: lower::for_rule(applied, own.as_ref(), of_listener),
                         unlogged: annotations::unlogged(detail),
                         request_headers: rule.filters.request_headers.clone(),
                         response_headers: rule.filters.response_headers.clone(),

@@ -13,6 +13,7 @@ fn the_committed_reference_is_fresh() {
         &[
             "backend.md",
             "backendtrafficpolicy.md",
+            "clienttrafficpolicy.md",
             "command-line.md",
             "httproutefilter.md",
         ],
@@ -21,7 +22,12 @@ fn the_committed_reference_is_fresh() {
 
 #[test]
 fn the_committed_definitions_are_fresh() {
-    let names = ["backends", "backendtrafficpolicies", "httproutefilters"];
+    let names = [
+        "backends",
+        "backendtrafficpolicies",
+        "clienttrafficpolicies",
+        "httproutefilters",
+    ];
     let names = names.map(|it| format!("gateway.envoyproxy.io_{it}.yaml"));
     are_fresh("crds", "deploy/crds", &names);
 }
