@@ -47,6 +47,7 @@ fn limited(prefix: &'static str, local: bool, limit: RateLimitRule) -> Rule {
         RateLimit {
             local: Some(LocalRateLimit {
                 default: None,
+                headers: true,
                 rules,
             }),
             global: None,
