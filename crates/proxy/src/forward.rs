@@ -110,6 +110,7 @@ pub(crate) async fn forward(
             again: retry.is_some_and(|it| it.num_retries > 0),
             most: exchange.settings.policy().connection.buffer_limit as usize,
             trailers: exchange.has_trailers(),
+            says_its_end: exchange.request.version == Version::HTTP_2,
         };
         exchange.upload = Some(Arc::new(Upload::new(body, keeping, taps, Instant::now())));
     }

@@ -35,6 +35,8 @@ struct State {
     trailers: Option<HeaderMap>,
     /// Whether trailers are passed on.
     with_trailers: bool,
+    /// Whether the source knows that it has come to its end.
+    says_its_end: bool,
     end: Option<End>,
     received: u64,
     moved: Instant,
@@ -58,6 +60,8 @@ pub(crate) struct Keeping {
     pub(crate) most: usize,
     /// Whether trailers are passed on.
     pub(crate) trailers: bool,
+    /// Whether the source knows that it has come to its end, as it does in HTTP/2.
+    pub(crate) says_its_end: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +89,7 @@ impl Upload {
             again,
             most,
             trailers,
+            says_its_end,
         } = keeping;
         Self(Mutex::new(State {
             length: source.size_hint(),
@@ -94,6 +99,7 @@ impl Upload {
             most,
             trailers: None,
             with_trailers: trailers,
+            says_its_end,
             end: None,
             received: 0,
             moved: now,
@@ -197,6 +203,11 @@ impl State {
                         }
                     }
                 },
+                // A stream that is reset with NO_ERROR, which a client may not do, ends for hyper without an error.
+                None if self.says_its_end && !self.source.is_end_stream() => {
+                    self.ended(End::Abandoned);
+                    return Poll::Ready(None);
+                }
                 None => {
                     self.ended(End::Complete);
                     return Poll::Ready(None);

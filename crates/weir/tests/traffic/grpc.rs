@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming};
 
 use crate::backend::{Backend, Gate, Step};
-use crate::client::call;
+use crate::client::{call, wait_until};
 use crate::frames::{self, Connection, HEADERS, RST_STREAM};
 use crate::gateway::{EDGE, Gateway, policy, route_all};
 use crate::http2::Client;
@@ -267,17 +267,32 @@ fn what_breaks_off_behind_its_head_is_reset() {
 
 #[test]
 fn an_upload_that_breaks_off_is_no_whole_request() {
-    let requests = Backend::named("app");
-    let gateway = Gateway::start(&[EDGE, &requests.yaml("app"), &route_all("app")]);
-    let mut client = Connection::open(gateway.address());
-    let head = frames::fields(&[("POST", "/")], &[]);
-    client.request(1, &head, false).expect("it is taken");
-    let data = frames::frame(frames::DATA, 0, 1, b"hello");
-    let reset = frames::frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes());
-    client.send(&[data, reset].concat()).expect("it is taken");
-    client
-        .request(3, &frames::get("/"), true)
-        .expect("it goes on");
-    assert_eq!(client.next_of(3).expect("a head").status(), 200);
-    assert_eq!(requests.count(), 1, "the other one came to no end");
+    // Whatever the reason that the client gives: CANCEL, or NO_ERROR, which is for servers only.
+    for reason in [8_u32, 0] {
+        let requests = Backend::named("app");
+        let gateway = Gateway::start(&[EDGE, &requests.yaml("app"), &route_all("app")]);
+        let mut client = Connection::open(gateway.address());
+        let head = frames::fields(&[("POST", "/")], &[]);
+        for (n, pause) in [false, true].into_iter().enumerate() {
+            let stream = 4 * u32::try_from(n).expect("it is small") + 1;
+            client.request(stream, &head, false).expect("it is taken");
+            let data = frames::frame(frames::DATA, 0, stream, b"hello");
+            client.send(&data).expect("it is taken");
+            if pause {
+                wait_until("the backend's connection is there", || requests.open() > 0);
+            }
+            let reset = frames::frame(RST_STREAM, 0, stream, &reason.to_be_bytes());
+            client.send(&reset).expect("it is taken");
+            client
+                .request(stream + 2, &frames::get("/"), true)
+                .expect("it goes on");
+            let answer = client.next_of(stream + 2).expect("a head");
+            assert_eq!(answer.status(), 200);
+            assert_eq!(
+                requests.count(),
+                n + 1,
+                "{reason}: the other one came to no end"
+            );
+        }
+    }
 }
