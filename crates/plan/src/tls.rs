@@ -20,9 +20,10 @@ pub struct ListenerTls {
     pub min_version: TlsVersion,
     /// The newest version that it speaks, not older than the oldest.
     pub max_version: TlsVersion,
-    /// The cipher suites that it speaks in TLS 1.2, its favourites first; never empty.
+    /// The cipher suites that it speaks in TLS 1.2, its favourites first; never empty. Where they are all that there are,
+    /// the client's favourite is taken.
     pub ciphers: Vec<CipherSuite>,
-    /// The curves that keys are agreed on over, its favourites first; never empty.
+    /// The curves that keys are agreed on over; never empty. The client's favourite among them is taken.
     pub curves: Vec<Curve>,
     /// The protocols that it offers by ALPN, its favourites first; empty: it does not take part in ALPN, and HTTP/1.1 is
     /// spoken.

@@ -3,25 +3,27 @@
 //! A listener whose TLS settings and certificates stay keeps its configuration, and with it the keys of its session
 //! tickets: sessions resume across workers and plans. It has tickets of its own, so that none opens another listener.
 
+pub(crate) mod algorithms;
 mod clients;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rustls::crypto::ring::{Ticketer, default_provider, sign};
+use rustls::crypto::ring::{Ticketer, sign};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{
     ClientHello, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, SignatureAlgorithm, SupportedProtocolVersion, version};
-use weir_plan::{Certificate, Listener, ListenerName, ListenerTls, Plan, TlsVersion};
+use rustls::{ServerConfig, SignatureAlgorithm};
+use weir_plan::{AlpnProtocol, Certificate, Listener, ListenerName, ListenerTls, Plan};
 
 use crate::router::ByHost;
 
-/// What is spoken within TLS, in the order of preference.
+/// What is spoken within TLS, by its name in ALPN.
 pub(crate) const HTTP_2: &[u8] = b"h2";
-const HTTP_1: &[u8] = b"http/1.1";
 /// Sessions of clients that resume without tickets (TLS 1.2), per listener.
 const SESSIONS: usize = 1_024;
 
@@ -107,31 +109,38 @@ fn server_config(tls: &ListenerTls) -> Result<ServerConfig, rustls::Error> {
     let ListenerTls {
         certificates,
         min_version,
-        max_version: _,
-        ciphers: _,
-        curves: _,
-        alpn: _,
+        max_version,
+        ciphers,
+        curves,
+        alpn,
         clients,
     } = tls;
-    let versions: &[&SupportedProtocolVersion] = match min_version {
-        TlsVersion::V1_2 => &[&version::TLS12, &version::TLS13],
-        TlsVersion::V1_3 => &[&version::TLS13],
-    };
     let certificates = certificates.iter().map(|it| Shown::new(it));
     let certificates = Certificates(certificates.collect::<Result<_, _>>()?);
-    let provider = Arc::new(default_provider());
+    let provider = Arc::new(algorithms::provider(ciphers, curves));
     let verifier = match clients {
         Some(clients) => clients::verifier(clients, Arc::clone(&provider))?,
         None => WebPkiClientVerifier::no_client_auth(),
     };
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)?
+        .with_protocol_versions(&algorithms::versions(*min_version, *max_version))?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(certificates));
-    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
+    // Clients know best which of all is quick for them; who chooses some has an order in mind.
+    config.ignore_client_order = *ciphers != ListenerTls::CIPHERS;
+    config.alpn_protocols = alpn.iter().map(|it| protocol(*it).to_vec()).collect();
     config.ticketer = Ticketer::new()?;
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
     Ok(config)
+}
+
+/// The name of a protocol in ALPN.
+pub(crate) const fn protocol(protocol: AlpnProtocol) -> &'static [u8] {
+    match protocol {
+        AlpnProtocol::H2 => HTTP_2,
+        AlpnProtocol::Http11 => b"http/1.1",
+        AlpnProtocol::Http10 => b"http/1.0",
+    }
 }
 
 /// The certificates of a listener, in the order written.
@@ -196,26 +205,5 @@ fn covers(pattern: &str, name: &str) -> bool {
             !first.is_empty() && suffix.strip_prefix('.') == Some(rest)
         }),
         None => pattern == name,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wildcard_stands_for_one_label() {
-        let cases = [
-            ("a.example.com", "a.example.com", true),
-            ("a.example.com", "b.example.com", false),
-            ("*.example.com", "a.example.com", true),
-            ("*.example.com", "a.b.example.com", false),
-            ("*.example.com", "example.com", false),
-            ("*.example.com", ".example.com", false),
-            ("*", "com", false),
-        ];
-        for (pattern, name, expected) in cases {
-            assert_eq!(covers(pattern, name), expected, "{pattern} for {name}");
-        }
     }
 }
