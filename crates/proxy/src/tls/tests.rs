@@ -259,8 +259,10 @@ fn keys_are_agreed_on_over_a_curve_of_both() {
 fn a_protocol_of_both_is_spoken_the_listeners_favourite_first() {
     use AlpnProtocol::{H2, Http10, Http11};
     let (tls, client) = pair();
+    type Offered = &'static [&'static str];
+    type Chosen = Result<Option<&'static str>, ()>;
     // (what the listener has, what the client offers, what comes of it: an error, none, or one)
-    let cases: [(&[_], &[&str], Result<Option<&str>, ()>); 12] = [
+    let cases: [(&[_], Offered, Chosen); 12] = [
         (&[H2, Http11], &["http/1.1", "h2"], Ok(Some("h2"))),
         (&[Http11, H2], &["h2", "http/1.1"], Ok(Some("http/1.1"))),
         (&[H2, Http11], &["http/1.1"], Ok(Some("http/1.1"))),
