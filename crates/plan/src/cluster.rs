@@ -50,6 +50,8 @@ pub enum UpstreamProtocol {
     Http1,
     /// HTTP/2, in clear text by prior knowledge.
     Http2,
+    /// HTTP/2 or HTTP/1.1, whichever an endpoint chooses by ALPN. Within TLS only.
+    Negotiated,
     /// Bytes, as they come.
     Tcp,
     /// Datagrams, as they come.

@@ -53,6 +53,6 @@ pub use policy::{ClusterPolicy, RoutePolicy};
 pub use tls::{
     AlpnProtocol, Authority, Certificate, CipherSuite, ClientValidation, ClientValidationMode,
     Curve, Der, Hash256, ListenerTls, PrivateKey, RevocationList, SubjectAltName, SubjectName,
-    TlsVersion, Trust, UpstreamTls,
+    TlsVersion, Trust, UpstreamServerName, UpstreamTls,
 };
 pub use units::{PerMillion, Percent, Rate, TimeUnit};

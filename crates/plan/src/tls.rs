@@ -50,7 +50,7 @@ impl ListenerTls {
 }
 
 /// A cipher suite of TLS 1.2, in the words of OpenSSL and Envoy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[expect(missing_docs, reason = "the names are those of the API")]
 pub enum CipherSuite {
     #[serde(rename = "ECDHE-ECDSA-AES128-GCM-SHA256")]
@@ -67,8 +67,59 @@ pub enum CipherSuite {
     EcdheRsaChacha20Poly1305,
 }
 
+impl CipherSuite {
+    /// The one of this name, OpenSSL's or IANA's; none: it is not spoken.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "ECDHE-ECDSA-AES128-GCM-SHA256" | "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" => {
+                Self::EcdheEcdsaAes128GcmSha256
+            }
+            "ECDHE-RSA-AES128-GCM-SHA256" | "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" => {
+                Self::EcdheRsaAes128GcmSha256
+            }
+            "ECDHE-ECDSA-AES256-GCM-SHA384" | "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384" => {
+                Self::EcdheEcdsaAes256GcmSha384
+            }
+            "ECDHE-RSA-AES256-GCM-SHA384" | "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" => {
+                Self::EcdheRsaAes256GcmSha384
+            }
+            "ECDHE-ECDSA-CHACHA20-POLY1305" | "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256" => {
+                Self::EcdheEcdsaChacha20Poly1305
+            }
+            "ECDHE-RSA-CHACHA20-POLY1305" | "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" => {
+                Self::EcdheRsaChacha20Poly1305
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl Curve {
+    /// The one of this name, Envoy's or IANA's; none: it is not spoken.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "X25519" | "x25519" => Self::X25519,
+            "P-256" | "secp256r1" => Self::P256,
+            "P-384" | "secp384r1" => Self::P384,
+            _ => return None,
+        })
+    }
+}
+
+impl AlpnProtocol {
+    /// The one of this name; none: it is not spoken.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "h2" => Self::H2,
+            "http/1.1" => Self::Http11,
+            "http/1.0" => Self::Http10,
+            _ => return None,
+        })
+    }
+}
+
 /// A curve, in the words of OpenSSL and Envoy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[expect(missing_docs, reason = "the names are those of the API")]
 pub enum Curve {
     X25519,
@@ -79,7 +130,7 @@ pub enum Curve {
 }
 
 /// A protocol that ALPN chooses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum AlpnProtocol {
     /// HTTP/2.
     #[serde(rename = "h2")]
@@ -184,7 +235,7 @@ pub struct Authority {
 }
 
 /// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum TlsVersion {
     /// TLS 1.2, RFC 5246.
     #[serde(rename = "1.2")]
@@ -195,7 +246,7 @@ pub enum TlsVersion {
 }
 
 /// A certificate with its chain and its private key. Both belong together and can be used: who makes one has seen to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Certificate {
     /// Where it comes from.
     pub name: CertificateName,
@@ -220,7 +271,7 @@ pub struct Certificate {
 pub struct Der(pub Arc<[u8]>);
 
 /// A private key in DER.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PrivateKey(pub Arc<[u8]>);
 
 impl fmt::Debug for Der {
@@ -239,11 +290,34 @@ impl fmt::Debug for PrivateKey {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct UpstreamTls {
     /// The server name (SNI) that is asked for.
-    pub server_name: Arc<str>,
-    /// Whom an endpoint's certificate must be for, any of these; never empty.
+    pub server_name: UpstreamServerName,
+    /// Whom an endpoint's certificate must be for, any of these; empty: for the server name.
     pub names: Vec<SubjectName>,
     /// Who must have signed it.
     pub trust: Trust,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// The newest version that is spoken, not older than the oldest.
+    pub max_version: TlsVersion,
+    /// The cipher suites that are offered in TLS 1.2, the favourites first; never empty.
+    pub ciphers: Vec<CipherSuite>,
+    /// The curves that keys are agreed on over, the favourites first; never empty.
+    pub curves: Vec<Curve>,
+    /// The protocols that are offered by ALPN, the favourites first; empty: the endpoint is not asked.
+    pub alpn: Vec<AlpnProtocol>,
+    /// What is shown to endpoints that ask for a certificate; none: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Arc<Certificate>>,
+}
+
+/// What endpoints are called.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub enum UpstreamServerName {
+    /// All alike.
+    Fixed(Arc<str>),
+    /// Each by its own host name, else by the name that is resolved. One that has an address only is asked for no name, and
+    /// the address must be in its certificate.
+    OfEndpoint,
 }
 
 /// A name in a certificate.
@@ -262,6 +336,8 @@ pub enum Trust {
     Authorities(Vec<Authority>),
     /// Those that the system trusts.
     System,
+    /// Anybody's: an endpoint may be whoever it is.
+    Anybody,
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ pub(crate) struct ClusterState {
     http2: AtomicBool,
     /// Whether responses have to keep the letter case of their header names, for some listener. Shared by all clusters.
     keeps_case: Arc<AtomicBool>,
+    negotiated: AtomicBool,
     tls: ArcSwapOption<Connector>,
     members: ArcSwap<Members>,
     built: Mutex<Built>,
@@ -65,9 +66,14 @@ impl ClusterState {
         self.policy.load()
     }
 
-    /// Whether HTTP/2 is spoken to the endpoints.
+    /// Whether HTTP/2 is spoken to all endpoints.
     pub(crate) fn speaks_http2(&self) -> bool {
         self.http2.load(Ordering::Relaxed)
+    }
+
+    /// Whether each endpoint chooses what is spoken to it, when it is connected to.
+    pub(crate) fn is_negotiated(&self) -> bool {
+        self.negotiated.load(Ordering::Relaxed)
     }
 
     /// How TLS is spoken to the endpoints; none: it is not.
@@ -269,16 +275,18 @@ impl ClusterRegistry {
             )
             .collect();
         // Before the endpoints that are reached by it: nobody may connect to them by the rules of before.
-        let http2 = match cluster.protocol {
+        let (http2, negotiated) = match cluster.protocol {
             // Those of L4 routes are no part of this data plane.
-            UpstreamProtocol::Http1 | UpstreamProtocol::Tcp | UpstreamProtocol::Udp => false,
-            UpstreamProtocol::Http2 => true,
+            UpstreamProtocol::Http1 | UpstreamProtocol::Tcp | UpstreamProtocol::Udp => {
+                (false, false)
+            }
+            UpstreamProtocol::Http2 => (true, false),
+            UpstreamProtocol::Negotiated => (false, true),
         };
         state.http2.store(http2, Ordering::Relaxed);
+        state.negotiated.store(negotiated, Ordering::Relaxed);
         let tls = cluster.tls.as_ref();
-        state
-            .tls
-            .store(tls.map(|it| self.connectors.get(it, http2)));
+        state.tls.store(tls.map(|it| self.connectors.get(it)));
         state
             .members
             .store(Arc::new(Members::new(localities, self.workers, rng)));
@@ -325,6 +333,7 @@ impl ClusterState {
             policy: ArcSwap::new(Arc::clone(&cluster.policy)),
             http2: AtomicBool::new(false),
             keeps_case: Arc::clone(keeps_case),
+            negotiated: AtomicBool::new(false),
             tls: ArcSwapOption::empty(),
             members: ArcSwap::from_pointee(Members::new(Vec::new(), workers, rng)),
             built: Mutex::default(),

@@ -143,6 +143,26 @@ pub(crate) const fn protocol(protocol: AlpnProtocol) -> &'static [u8] {
     }
 }
 
+/// A certificate with its key, for whoever shows it.
+pub(crate) fn certified(certificate: &Certificate) -> Result<CertifiedKey, rustls::Error> {
+    let Certificate {
+        name: _,
+        fingerprints: _,
+        hostnames: _,
+        not_before: _,
+        not_after: _,
+        chain,
+        key,
+    } = certificate;
+    let unusable = |error: &str| rustls::Error::General(error.to_owned());
+    let key = PrivateKeyDer::try_from(&*key.0).map_err(unusable)?;
+    let chain = chain.iter().map(|it| CertificateDer::from(it.0.to_vec()));
+    Ok(CertifiedKey::new(
+        chain.collect(),
+        sign::any_supported_type(&key)?,
+    ))
+}
+
 /// The certificates of a listener, in the order written.
 #[derive(Debug)]
 struct Certificates(Box<[Shown]>);
@@ -155,22 +175,9 @@ struct Shown {
 
 impl Shown {
     fn new(certificate: &Certificate) -> Result<Self, rustls::Error> {
-        let Certificate {
-            name: _,
-            fingerprints: _,
-            hostnames,
-            not_before: _,
-            not_after: _,
-            chain,
-            key,
-        } = certificate;
-        let unusable = |error: &str| rustls::Error::General(error.to_owned());
-        let key = PrivateKeyDer::try_from(&*key.0).map_err(unusable)?;
-        let chain = chain.iter().map(|it| CertificateDer::from(it.0.to_vec()));
-        let certified = CertifiedKey::new(chain.collect(), sign::any_supported_type(&key)?);
         Ok(Self {
-            hostnames: hostnames.clone(),
-            certified: Arc::new(certified),
+            hostnames: certificate.hostnames.clone(),
+            certified: Arc::new(certified(certificate)?),
         })
     }
 

@@ -1,18 +1,26 @@
-//! BackendTLSPolicies: which of them a backend has, and how TLS is spoken to it.
+//! TLS towards backends: BackendTLSPolicies, which of them a backend has, and what comes of that and of a Backend's own
+//! settings.
 //!
 //! A policy that cannot be enforced closes its backends: what was to be protected does not go out in clear text.
 
 use std::sync::Arc;
 
-use weir_plan::{Authority, NamespacedName, SubjectName, Trust, UpstreamTls};
+use weir_plan::{
+    AlpnProtocol, NamespacedName, SubjectName, Trust, UpstreamProtocol, UpstreamServerName,
+    UpstreamTls,
+};
 
+use self::own::Own;
 use crate::api::{BackendTlsPolicy, POLICY_GROUP};
 use crate::build::backends::Unresolved;
-use crate::certificate;
 use crate::resources::Resources;
-use crate::topology::clients::entry;
 use crate::topology::created;
 use gateway_api::apis::standard::backendtlspolicies as api;
+
+mod authorities;
+pub(crate) mod own;
+
+pub(crate) use self::authorities::Sources;
 
 /// The kinds of backends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,10 +35,18 @@ pub(crate) type Named<'a> = (&'a NamespacedName, &'a Arc<BackendTlsPolicy>);
 /// What a policy comes to.
 #[derive(Clone, Debug)]
 pub(crate) struct Meaning {
-    /// How TLS is spoken, or why it cannot be.
-    pub(crate) tls: Result<Arc<UpstreamTls>, Refusal>,
+    /// Who a backend has to be, or why that cannot be told.
+    pub(crate) validation: Result<Validation, Refusal>,
     /// What it refers to in vain: a reason and a message.
     pub(crate) unresolved: Option<Refusal>,
+}
+
+/// Who a backend has to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Validation {
+    server_name: UpstreamServerName,
+    names: Vec<SubjectName>,
+    trust: Trust,
 }
 
 /// A word for machines, and a sentence for people.
@@ -54,26 +70,101 @@ pub(crate) fn targets(
         .collect()
 }
 
-/// How TLS is spoken to a backend (a port of it, where the port has a name); none: it is not.
-///
-/// # Errors
-/// When there is a policy that cannot be enforced.
-pub(crate) fn of(
+/// Whether a policy asks for TLS towards a backend (a port of it, where the port has a name).
+pub(crate) fn is_asked_for(
     resources: &Resources,
     kind: BackendKind,
     name: &NamespacedName,
     port: Option<&str>,
-) -> Result<Option<Arc<UpstreamTls>>, Unresolved> {
-    let Some((of, policy)) = winner(resources, kind, name, port) else {
-        return Ok(None);
+) -> bool {
+    winner(resources, kind, name, port).is_some()
+}
+
+/// How TLS is spoken to a backend (a port of it, where the port has a name), and what within; none: it is not. What a
+/// policy says about who it has to be takes the place of what the Backend itself says of that.
+///
+/// # Errors
+/// When there is a policy that cannot be enforced, or TLS without anybody to trust, or nothing that could be spoken.
+pub(crate) fn of(
+    resources: &Resources,
+    (kind, name, port): (BackendKind, &NamespacedName, Option<&str>),
+    own: Option<&Own>,
+    protocol: UpstreamProtocol,
+) -> Result<Option<(Arc<UpstreamTls>, UpstreamProtocol)>, Unresolved> {
+    let policy = winner(resources, kind, name, port);
+    let validation = match policy.map(|(of, it)| (of, meaning(resources, &of.namespace, it))) {
+        Some((
+            _,
+            Meaning {
+                validation: Ok(it), ..
+            },
+        )) => it,
+        Some((
+            of,
+            Meaning {
+                validation: Err(it),
+                ..
+            },
+        )) => {
+            return Err(Unresolved {
+                reason: "InvalidBackendTLSPolicy",
+                message: format!("BackendTLSPolicy {of} cannot be enforced: {}", it.message),
+            });
+        }
+        None => match own.map(Own::validation) {
+            None => return Ok(None),
+            Some(it) => it.map_err(own::invalid)?,
+        },
     };
-    match meaning(resources, &of.namespace, policy).tls {
-        Ok(tls) => Ok(Some(tls)),
-        Err(Refusal { reason: _, message }) => Err(Unresolved {
-            reason: "InvalidBackendTLSPolicy",
-            message: format!("BackendTLSPolicy {of} cannot be enforced: {message}"),
-        }),
-    }
+    let defaults = Own::default();
+    let own = own.unwrap_or(&defaults);
+    let (protocol, alpn) = agreed(protocol, own.alpn.as_deref()).map_err(own::invalid)?;
+    let Validation {
+        server_name,
+        names,
+        trust,
+    } = validation;
+    let tls = UpstreamTls {
+        server_name,
+        names,
+        trust,
+        min_version: own.min_version,
+        max_version: own.max_version,
+        ciphers: own.ciphers.clone(),
+        curves: own.curves.clone(),
+        alpn,
+        certificate: own.certificate.clone(),
+    };
+    Ok(Some((Arc::new(tls), protocol)))
+}
+
+/// What is spoken, and what is offered by ALPN for that: what the backend speaks by other settings, else what the endpoint
+/// chooses of what is offered.
+fn agreed(
+    protocol: UpstreamProtocol,
+    offered: Option<&[AlpnProtocol]>,
+) -> Result<(UpstreamProtocol, Vec<AlpnProtocol>), String> {
+    use AlpnProtocol::{H2, Http11};
+    use UpstreamProtocol::{Http1, Http2, Negotiated, Tcp, Udp};
+    Ok(match (protocol, offered) {
+        (Tcp | Udp, _) => (protocol, offered.unwrap_or_default().to_vec()),
+        (Http1, None) => (Http1, vec![Http11]),
+        (Http2, None) => (Http2, vec![H2]),
+        (Negotiated, None) => (Negotiated, vec![H2, Http11]),
+        (Negotiated, Some([])) => (Http1, Vec::new()),
+        (Http1 | Http2, Some([])) => (protocol, Vec::new()),
+        (Http1, Some(all)) => match all.iter().copied().filter(|it| *it != H2).collect() {
+            rest if Vec::is_empty(&rest) => (Http1, vec![Http11]),
+            rest => (Http1, rest),
+        },
+        (Http2, Some(all)) if all.contains(&H2) => (Http2, vec![H2]),
+        (Http2, Some(_)) => {
+            return Err("alpnProtocols does not have h2, which is what is to be spoken".to_owned());
+        }
+        (Negotiated, Some([H2])) => (Http2, vec![H2]),
+        (Negotiated, Some(all)) if all.contains(&H2) => (Negotiated, all.to_vec()),
+        (Negotiated, Some(all)) => (Http1, all.to_vec()),
+    })
 }
 
 /// The policy that a backend has: one that names the port before one for the whole, then the oldest, then by name.
@@ -112,8 +203,8 @@ pub(crate) enum Winning {
     Everywhere,
     /// It has some; who has the others.
     InPart(String),
-    /// It has none; who has them.
-    Nowhere(String),
+    /// It has none; who has the first of them.
+    Nowhere(NamespacedName),
 }
 
 /// Who has the targets of a policy.
@@ -122,7 +213,7 @@ pub(crate) fn winning(
     name: &NamespacedName,
     policy: &BackendTlsPolicy,
 ) -> Winning {
-    let mut taken = Vec::new();
+    let (mut taken, mut winner) = (Vec::new(), None);
     let mut count = 0;
     for target in &policy.spec.target_refs {
         let Some(kind) = kind(target) else { continue };
@@ -133,31 +224,33 @@ pub(crate) fn winning(
             taken.push(format!(
                 "{kind:?} {backend} has BackendTLSPolicy {by} already"
             ));
+            winner.get_or_insert_with(|| by.clone());
         }
     }
-    match taken.len() {
-        0 => Winning::Everywhere,
-        lost if lost < count => Winning::InPart(taken.join("; ")),
-        _ => Winning::Nowhere(taken.join("; ")),
+    match winner {
+        None => Winning::Everywhere,
+        Some(_) if taken.len() < count => Winning::InPart(taken.join("; ")),
+        Some(by) => Winning::Nowhere(by),
     }
 }
 
-/// The ConfigMaps with the authorities of the policies that name a backend.
-pub(crate) fn config_maps(
+/// What the policies that name a backend depend on.
+pub(crate) fn of_policies(
     resources: &Resources,
     kind: BackendKind,
     name: &NamespacedName,
-) -> Vec<NamespacedName> {
+) -> Sources {
     let names = |policy: &BackendTlsPolicy| {
         let mut targets = policy.spec.target_refs.iter();
         targets.any(|it| self::kind(it) == Some(kind) && *it.name == *name.name)
     };
     let policies = within(resources, &name.namespace).filter(|(_, it)| names(it));
     let references = policies.flat_map(|(_, it)| it.spec.validation.ca_certificate_refs.iter());
-    references
-        .flatten()
-        .map(|it| NamespacedName::new(Arc::clone(&name.namespace), it.name.as_str()))
-        .collect()
+    let mut sources = Sources::default();
+    for it in references.flatten() {
+        sources.add(&name.namespace, (&it.group, &it.kind, &it.name));
+    }
+    sources
 }
 
 /// What a policy in this namespace comes to.
@@ -173,10 +266,11 @@ pub(crate) fn meaning(
         well_known_ca_certificates,
     } = &policy.spec.validation;
     let mut unresolved: Option<Refusal> = None;
-    let mut authorities = Vec::new();
+    let mut trusted = Vec::new();
     for reference in ca_certificate_refs.iter().flatten() {
-        match self::authorities(resources, namespace, reference) {
-            Ok(some) => authorities.extend(some),
+        let api::BackendTlsPolicyValidationCaCertificateRefs { group, kind, name } = reference;
+        match authorities::read(resources, namespace, (group, kind, name)) {
+            Ok(some) => trusted.extend(some),
             Err(refusal) => match &mut unresolved {
                 Some(known) => known.message = format!("{}; {}", known.message, refusal.message),
                 None => unresolved = Some(refusal),
@@ -190,14 +284,14 @@ pub(crate) fn meaning(
             "Invalid",
             format!("wellKnownCACertificates {other:?} is unknown; System is the one that is read"),
         ),
-        Some(_) | None if authorities.is_empty() => refuse(
+        Some(_) | None if trusted.is_empty() => refuse(
             "NoValidCACertificate",
             unresolved.as_ref().map_or_else(
                 || "there is no CA certificate to hold the backend's against".to_owned(),
                 |it| it.message.clone(),
             ),
         ),
-        Some(_) | None => Ok(Trust::Authorities(authorities)),
+        Some(_) | None => Ok(Trust::Authorities(trusted)),
     };
     let alternatives = subject_alt_names.iter().flatten();
     let mut names: Vec<SubjectName> = alternatives
@@ -216,40 +310,15 @@ pub(crate) fn meaning(
     if names.is_empty() {
         names.push(SubjectName::Hostname(Arc::clone(&server_name)));
     }
-    let tls = trust.map(|trust| {
-        Arc::new(UpstreamTls {
-            server_name,
-            names,
-            trust,
-        })
+    let validation = trust.map(|trust| Validation {
+        server_name: UpstreamServerName::Fixed(server_name),
+        names,
+        trust,
     });
-    Meaning { tls, unresolved }
-}
-
-fn authorities(
-    resources: &Resources,
-    namespace: &str,
-    reference: &api::BackendTlsPolicyValidationCaCertificateRefs,
-) -> Result<Vec<Authority>, Refusal> {
-    let api::BackendTlsPolicyValidationCaCertificateRefs { group, kind, name } = reference;
-    let refuse = |reason, message: String| Err(Refusal { reason, message });
-    if !group.is_empty() || kind != "ConfigMap" {
-        let message = format!("CA certificate ref {name} is to a {kind}; only ConfigMaps are read");
-        return refuse("InvalidKind", message);
+    Meaning {
+        validation,
+        unresolved,
     }
-    let name = NamespacedName::new(namespace, name.as_str());
-    let invalid = |message: String| refuse("InvalidCACertificateRef", message);
-    let Some(object) = resources.config_maps.get(&name) else {
-        return invalid(format!("ConfigMap {name} does not exist"));
-    };
-    let Some(pem) = entry(object) else {
-        return invalid(format!("ConfigMap {name} has no ca.crt"));
-    };
-    certificate::authorities(&pem).or_else(|message| {
-        invalid(format!(
-            "ConfigMap {name} cannot be used: ca.crt: {message}"
-        ))
-    })
 }
 
 fn within<'a>(resources: &'a Resources, namespace: &Arc<str>) -> impl Iterator<Item = Named<'a>> {

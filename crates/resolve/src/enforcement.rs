@@ -236,7 +236,9 @@ mod tests {
                 Enforced::Fully,
             ),
             ("Backend", "type", Enforced::AllBut(vec!["DynamicResolver"])),
-            ("Backend", "tls.sni", Enforced::Not),
+            ("Backend", "tls", Enforced::Partly),
+            ("Backend", "tls.sni", Enforced::Fully),
+            ("Backend", "tls.fingerprints", Enforced::Not),
             ("Backend", "endpoints[].ip.port", Enforced::Fully),
         ] {
             assert_eq!(

@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,30 +19,35 @@ use super::http2;
 use super::pool::Slot;
 use super::{Channel, EndpointState, Overdue, SendErrorKind};
 use crate::cluster::ClusterState;
+use crate::tls::HTTP_2;
 use crate::tunnel::Wire;
 
 /// How long a connection may take to be ready again after a response, where another worker drives it.
 const TURNAROUND: Duration = Duration::from_millis(100);
 
-/// Makes a connection in the room that a slot gives.
+/// Makes a connection in the room that a slot gives. An endpoint that has a choice may choose another protocol; then the
+/// connection is there for requests in that one.
 ///
 /// # Errors
-/// When it cannot be made, or not within the cluster's connect timeout.
+/// When it cannot be made, or not within the cluster's connect timeout, or the endpoint has chosen another protocol.
 pub(super) async fn open(
     cluster: &Arc<ClusterState>,
     endpoint: &Arc<EndpointState>,
     worker: usize,
     slot: Slot,
+    offer: Offer,
 ) -> Result<Channel, SendErrorKind> {
     let opened = async {
-        match dial(cluster, endpoint).await? {
-            Dialled::Tcp(it) => speak(cluster, endpoint, worker, slot, it).await,
-            Dialled::Unix(it) => speak(cluster, endpoint, worker, slot, it).await,
-            Dialled::TlsOverTcp(it) => speak(cluster, endpoint, worker, slot, it).await,
-            Dialled::TlsOverUnix(it) => speak(cluster, endpoint, worker, slot, it).await,
+        let (socket, http2) = dial(cluster, endpoint, offer).await?;
+        if http2 {
+            drop(speak_http2(cluster, endpoint, worker, slot, socket).await?);
+            return Ok(None);
         }
+        speak_http1(cluster, endpoint, worker, slot, socket)
+            .await
+            .map(Some)
     };
-    in_time(cluster, opened).await
+    in_time(cluster, opened).await?.ok_or_else(another_protocol)
 }
 
 /// The same for bytes that are nobody's business.
@@ -51,7 +57,8 @@ pub(super) async fn open_raw(
     slot: Slot,
 ) -> Result<Box<dyn Wire>, SendErrorKind> {
     let opened = async {
-        Ok(match dial(cluster, endpoint).await? {
+        let (socket, _) = dial(cluster, endpoint, Offer::OnlyHttp1).await?;
+        Ok(match socket {
             Dialled::Tcp(it) => raw(it, slot),
             Dialled::Unix(it) => raw(it, slot),
             Dialled::TlsOverTcp(it) => raw(it, slot),
@@ -76,14 +83,36 @@ pub(super) async fn open_http2(
     slot: Slot,
 ) -> Result<http2::Stream, SendErrorKind> {
     let opened = async {
-        match dial(cluster, endpoint).await? {
-            Dialled::Tcp(it) => http2::speak(cluster, endpoint, worker, slot, it).await,
-            Dialled::Unix(it) => http2::speak(cluster, endpoint, worker, slot, it).await,
-            Dialled::TlsOverTcp(it) => http2::speak(cluster, endpoint, worker, slot, it).await,
-            Dialled::TlsOverUnix(it) => http2::speak(cluster, endpoint, worker, slot, it).await,
+        let (socket, http2) = dial(cluster, endpoint, Offer::Http2).await?;
+        if http2 {
+            return speak_http2(cluster, endpoint, worker, slot, socket)
+                .await
+                .map(Some);
         }
+        let mut channel = speak_http1(cluster, endpoint, worker, slot, socket).await?;
+        // For the request that it was made for to find it.
+        let ready = channel.sender.ready().await;
+        ready.map_err(|error| error.to_string())?;
+        cluster.release(endpoint, channel);
+        Ok(None)
     };
-    in_time(cluster, opened).await
+    in_time(cluster, opened).await?.ok_or_else(another_protocol)
+}
+
+/// Which protocol a connection is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// HTTP/1.1, and nothing else will do.
+    OnlyHttp1,
+    /// HTTP/1.1, unless the endpoint may choose.
+    Http1,
+    /// HTTP/2, unless the endpoint may choose.
+    Http2,
+}
+
+fn another_protocol() -> SendErrorKind {
+    let reason = "the endpoint has chosen another protocol than before".to_owned();
+    SendErrorKind::Connect { reason }
 }
 
 async fn in_time<T>(
@@ -116,17 +145,78 @@ enum Dialled {
     TlsOverUnix(Box<TlsStream<UnixStream>>),
 }
 
-/// Connects to an endpoint, and speaks TLS where the cluster asks for it.
-async fn dial(cluster: &ClusterState, endpoint: &EndpointState) -> Result<Dialled, String> {
+/// Connects to an endpoint, and speaks TLS where the cluster asks for it. With whether HTTP/2 is to be spoken.
+async fn dial(
+    cluster: &ClusterState,
+    endpoint: &EndpointState,
+    offer: Offer,
+) -> Result<(Dialled, bool), String> {
     let socket = socket(endpoint).await?;
+    let http2 = offer == Offer::Http2;
     let Some(tls) = cluster.tls() else {
-        return Ok(socket);
+        return Ok((socket, http2));
     };
-    Ok(match socket {
-        Dialled::Tcp(it) => Dialled::TlsOverTcp(Box::new(tls.connect(it).await?)),
-        Dialled::Unix(it) => Dialled::TlsOverUnix(Box::new(tls.connect(it).await?)),
-        Dialled::TlsOverTcp(_) | Dialled::TlsOverUnix(_) => socket,
-    })
+    let to = &endpoint.endpoint;
+    let only_http1 = offer == Offer::OnlyHttp1;
+    let (secured, chosen) = match socket {
+        Dialled::Tcp(it) => {
+            let stream = tls.connect(it, to, only_http1).await?;
+            let chosen = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
+            (Dialled::TlsOverTcp(Box::new(stream)), chosen)
+        }
+        Dialled::Unix(it) => {
+            let stream = tls.connect(it, to, only_http1).await?;
+            let chosen = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
+            (Dialled::TlsOverUnix(Box::new(stream)), chosen)
+        }
+        Dialled::TlsOverTcp(_) | Dialled::TlsOverUnix(_) => return Ok((socket, http2)),
+    };
+    if cluster.is_negotiated() && !only_http1 {
+        endpoint.declined_http2.store(!chosen, Ordering::Relaxed);
+        return Ok((secured, chosen));
+    }
+    // An endpoint that is offered nothing has no choice.
+    if tls.has_alpn() && chosen != http2 {
+        let what = if http2 {
+            "does not speak HTTP/2"
+        } else {
+            "speaks HTTP/2"
+        };
+        return Err(format!(
+            "TLS: the endpoint {what}, by what it has chosen of ALPN"
+        ));
+    }
+    Ok((secured, http2))
+}
+
+async fn speak_http1(
+    cluster: &Arc<ClusterState>,
+    endpoint: &Arc<EndpointState>,
+    worker: usize,
+    slot: Slot,
+    socket: Dialled,
+) -> Result<Channel, String> {
+    match socket {
+        Dialled::Tcp(it) => speak(cluster, endpoint, worker, slot, it).await,
+        Dialled::Unix(it) => speak(cluster, endpoint, worker, slot, it).await,
+        Dialled::TlsOverTcp(it) => speak(cluster, endpoint, worker, slot, it).await,
+        Dialled::TlsOverUnix(it) => speak(cluster, endpoint, worker, slot, it).await,
+    }
+}
+
+async fn speak_http2(
+    cluster: &Arc<ClusterState>,
+    endpoint: &Arc<EndpointState>,
+    worker: usize,
+    slot: Slot,
+    socket: Dialled,
+) -> Result<http2::Stream, String> {
+    match socket {
+        Dialled::Tcp(it) => http2::speak(cluster, endpoint, worker, slot, it).await,
+        Dialled::Unix(it) => http2::speak(cluster, endpoint, worker, slot, it).await,
+        Dialled::TlsOverTcp(it) => http2::speak(cluster, endpoint, worker, slot, it).await,
+        Dialled::TlsOverUnix(it) => http2::speak(cluster, endpoint, worker, slot, it).await,
+    }
 }
 
 async fn socket(endpoint: &EndpointState) -> Result<Dialled, String> {

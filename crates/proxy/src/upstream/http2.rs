@@ -176,15 +176,20 @@ impl ClusterState {
         };
         let tunnels =
             request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE);
-        let mut request = in_http2(request, scheme).map_err(|request| {
-            let reason = "the request's host is no authority".to_owned();
-            unsent(SendErrorKind::Protocol(reason), *request)
-        })?;
+        let (mut request, mut converted) = (request, false);
         loop {
             let stream = match self.stream(worker, endpoint).await {
                 Ok(stream) => stream,
                 Err(kind) => return Err(unsent(kind, request)),
             };
+            // Not before: the endpoint may choose HTTP/1.1.
+            if !converted {
+                request = in_http2(request, scheme.clone()).map_err(|request| {
+                    let reason = "the request's host is no authority".to_owned();
+                    unsent(SendErrorKind::Protocol(reason), *request)
+                })?;
+                converted = true;
+            }
             let extended = request.extensions().get::<Protocol>().cloned();
             if extended.is_some() && !stream.0.offers_upgrades {
                 return Err(unsent(SendErrorKind::NotOffered, request));

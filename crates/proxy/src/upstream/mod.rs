@@ -53,6 +53,8 @@ pub(crate) struct EndpointState {
     idle: Box<[Mutex<Vec<Channel>>]>,
     /// Its connections in HTTP/2.
     shared: SharedConnections,
+    /// Whether it has chosen HTTP/1.1, where it had a choice.
+    declined_http2: AtomicBool,
     /// Set when it left the cluster: its connections close when their requests end.
     retired: AtomicBool,
 }
@@ -102,6 +104,7 @@ impl EndpointState {
             idle_count: AtomicUsize::new(0),
             idle: (0..workers).map(|_| Mutex::default()).collect(),
             shared: SharedConnections::new(workers),
+            declined_http2: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         }
     }

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
+use super::connect::Offer;
 use super::pool::Turn;
 use super::{Channel, EndpointState, connect};
 use crate::body::{Body, BodyError};
@@ -20,6 +21,9 @@ use crate::features::http_upgrade;
 use crate::features::timeout::AttemptLimit;
 use crate::tunnel;
 use crate::worker::Worker;
+
+/// How often an endpoint may choose another protocol than it did before, for one request.
+const MAX_CHOICES: u32 = 2;
 
 /// Why no response came.
 #[derive(Debug)]
@@ -82,12 +86,42 @@ impl ClusterState {
         scheme: Scheme,
         limit: &AttemptLimit,
     ) -> Result<Response<Body>, SendError> {
-        if self.speaks_http2() {
-            return self
-                .send_http2(worker.index, endpoint, (request, scheme), limit)
-                .await;
+        let mut request = request;
+        let mut choices = 0;
+        loop {
+            let http2 = self.speaks_http2_to(endpoint, &request);
+            let sent = if http2 {
+                let request = (request, scheme.clone());
+                self.send_http2(worker.index, endpoint, request, limit)
+                    .await
+            } else {
+                self.send_on(worker.index, endpoint, request, limit).await
+            };
+            match sent {
+                Err(SendError {
+                    kind: SendErrorKind::Connect { .. },
+                    request: Some(unsent),
+                    // One that HTTP/2 was put into form for has no host header any more.
+                }) if choices < MAX_CHOICES
+                    && unsent.headers().contains_key(HOST)
+                    && self.speaks_http2_to(endpoint, &unsent) != http2 =>
+                {
+                    choices += 1;
+                    request = unsent;
+                }
+                done => return done,
+            }
         }
-        self.send_on(worker.index, endpoint, request, limit).await
+    }
+
+    /// Whether HTTP/2 is to be spoken to an endpoint: as it has chosen last, where it has a choice. Nothing can be switched
+    /// to another protocol within it.
+    fn speaks_http2_to(&self, endpoint: &EndpointState, request: &Request<Body>) -> bool {
+        self.speaks_http2()
+            || self.is_negotiated()
+                && !endpoint.declined_http2.load(Ordering::Relaxed)
+                && !request.headers().contains_key(UPGRADE)
+                && request.method() != Method::CONNECT
     }
 
     /// [`ClusterState::send`] on the worker of a number.
@@ -108,7 +142,11 @@ impl ClusterState {
             *request.uri_mut() = Uri::from(authority);
         }
         loop {
-            let mut channel = match self.connection(worker, endpoint).await {
+            let offer = match upgrade.is_some() || is_connect {
+                true => Offer::OnlyHttp1,
+                false => Offer::Http1,
+            };
+            let mut channel = match self.connection(worker, endpoint, offer).await {
                 Ok(channel) => channel,
                 Err(kind) => {
                     return Err(SendError {
@@ -175,6 +213,7 @@ impl ClusterState {
         self: &Arc<Self>,
         worker: usize,
         endpoint: &Arc<EndpointState>,
+        offer: Offer,
     ) -> Result<Channel, SendErrorKind> {
         let policy = self.policy();
         let idle_timeout = policy.timeout.connection_idle;
@@ -197,8 +236,10 @@ impl ClusterState {
             };
             match turn {
                 Turn::Use(channel) => return Ok(channel),
-                Turn::Open(slot) => return connect::open(self, endpoint, worker, slot).await,
-                // From before the cluster spoke HTTP/1.1: it takes no more requests.
+                Turn::Open(slot) => {
+                    return connect::open(self, endpoint, worker, slot, offer).await;
+                }
+                // From before HTTP/1.1 was spoken, or in the way of what only goes over that: it takes no more requests.
                 Turn::Share(_) => endpoint.shared.close(),
             }
         }

@@ -2,28 +2,41 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::ring::default_provider;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::SingleCertAndKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use weir_plan::{SubjectName, Trust, UpstreamTls};
+use weir_plan::{
+    AlpnProtocol, Endpoint, EndpointAddress, SubjectName, Trust, UpstreamServerName, UpstreamTls,
+};
 
-use crate::tls::HTTP_2;
+use crate::tls::{HTTP_2, algorithms, certified, protocol};
 
 /// Speaks TLS as a cluster asks for it.
 pub(crate) struct Connector {
-    config: Result<(Arc<ClientConfig>, ServerName<'static>), String>,
+    configs: Result<Configs, String>,
+    /// The name of all endpoints; none: each has its own.
+    name: Option<ServerName<'static>>,
+    /// Whether it does not matter who an endpoint is.
+    anybody: bool,
+}
+
+/// What is offered to endpoints, to all requests and to those that only HTTP/1.1 will do for.
+struct Configs {
+    all: Arc<ClientConfig>,
+    only_http1: Arc<ClientConfig>,
 }
 
 impl fmt::Debug for Connector {
@@ -37,80 +50,139 @@ impl Connector {
     ///
     /// # Errors
     /// When the endpoint is not whom it has to be, or does not speak TLS; in words.
-    pub(super) async fn connect<S>(&self, stream: S) -> Result<TlsStream<S>, String>
+    pub(super) async fn connect<S>(
+        &self,
+        stream: S,
+        endpoint: &Endpoint,
+        only_http1: bool,
+    ) -> Result<TlsStream<S>, String>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (config, name) = self.config.as_ref().map_err(Clone::clone)?;
+        let configs = self.configs.as_ref().map_err(Clone::clone)?;
+        let config = match only_http1 {
+            true => &configs.only_http1,
+            false => &configs.all,
+        };
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => self.name_of(endpoint)?,
+        };
         let connector = TlsConnector::from(Arc::clone(config));
-        let connected = connector.connect(name.clone(), stream).await;
-        let stream = connected.map_err(|error| format!("TLS: {error}"))?;
-        if config.alpn_protocols == [HTTP_2] && stream.get_ref().1.alpn_protocol() != Some(HTTP_2) {
-            return Err("TLS: the endpoint does not speak HTTP/2".to_owned());
-        }
-        Ok(stream)
+        let connected = connector.connect(name, stream).await;
+        connected.map_err(|error| format!("TLS: {error}"))
+    }
+
+    /// What an endpoint is called, where each has a name of its own.
+    fn name_of(&self, endpoint: &Endpoint) -> Result<ServerName<'static>, String> {
+        let name = match (&endpoint.hostname, &endpoint.address) {
+            (Some(name), _) | (None, EndpointAddress::Fqdn(name, _)) => name,
+            (None, EndpointAddress::Ip(address)) => return Ok(address.ip().into()),
+            // It is asked for no name.
+            (None, EndpointAddress::Unix(_)) if self.anybody => {
+                return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST).into());
+            }
+            (None, EndpointAddress::Unix(path)) => {
+                return Err(format!(
+                    "TLS: unix:{path} has no name that its certificate could be for"
+                ));
+            }
+        };
+        let name = name.strip_suffix('.').unwrap_or(name);
+        ServerName::try_from(name.to_owned()).map_err(|error| format!("TLS: {name}: {error}"))
+    }
+
+    /// Whether endpoints are offered protocols to choose from.
+    pub(super) fn has_alpn(&self) -> bool {
+        let configs = self.configs.as_ref();
+        configs.is_ok_and(|it| !it.all.alpn_protocols.is_empty())
     }
 }
 
 /// The connectors of a process, each for all clusters that ask for the same.
 #[derive(Debug, Default)]
-pub(crate) struct Connectors(Mutex<HashMap<Key, Weak<Connector>>>);
-
-/// What a connector is made from: the settings, and whether HTTP/2 is spoken within.
-type Key = (Arc<UpstreamTls>, bool);
+pub(crate) struct Connectors(Mutex<HashMap<Arc<UpstreamTls>, Weak<Connector>>>);
 
 impl Connectors {
-    /// The one for these settings, and HTTP/2 or HTTP/1.1 within.
-    pub(crate) fn get(&self, tls: &Arc<UpstreamTls>, http2: bool) -> Arc<Connector> {
+    /// The one for these settings.
+    pub(crate) fn get(&self, tls: &Arc<UpstreamTls>) -> Arc<Connector> {
         let mut known = self.0.lock();
-        let key = (Arc::clone(tls), http2);
-        if let Some(known) = known.get(&key).and_then(Weak::upgrade) {
+        if let Some(known) = known.get(tls).and_then(Weak::upgrade) {
             return known;
         }
         known.retain(|_, it| it.strong_count() > 0);
-        let config = config(tls, http2).map_err(|error| format!("TLS cannot be spoken: {error}"));
-        let connector = Arc::new(Connector { config });
-        known.insert(key, Arc::downgrade(&connector));
+        let connector = Arc::new(connector(tls));
+        known.insert(Arc::clone(tls), Arc::downgrade(&connector));
         connector
     }
 }
 
-fn config(
-    tls: &UpstreamTls,
-    http2: bool,
-) -> Result<(Arc<ClientConfig>, ServerName<'static>), Error> {
+fn connector(tls: &UpstreamTls) -> Connector {
+    let cannot = |error: &dyn fmt::Display| format!("TLS cannot be spoken: {error}");
+    let (name, named) = match &tls.server_name {
+        UpstreamServerName::OfEndpoint => (None, Ok(())),
+        UpstreamServerName::Fixed(name) => match ServerName::try_from(name.to_string()) {
+            Ok(name) => (Some(name), Ok(())),
+            Err(error) => (None, Err(cannot(&error))),
+        },
+    };
+    let configs = configs(tls).map_err(|error| cannot(&error));
+    Connector {
+        configs: named.and(configs),
+        name,
+        anybody: tls.trust == Trust::Anybody,
+    }
+}
+
+fn configs(tls: &UpstreamTls) -> Result<Configs, Error> {
     let UpstreamTls {
-        server_name,
+        server_name: _,
         names,
         trust,
+        min_version,
+        max_version,
+        ciphers,
+        curves,
+        alpn,
+        certificate,
     } = tls;
-    let general = |error: &dyn fmt::Display| Error::General(error.to_string());
-    let server_name =
-        ServerName::try_from(server_name.to_string()).map_err(|error| general(&error))?;
     let roots = match trust {
-        Trust::System => Arc::clone(system()),
+        Trust::System => Some(Arc::clone(system())),
         Trust::Authorities(authorities) => {
             let mut roots = RootCertStore::empty();
             for authority in authorities {
                 roots.add(CertificateDer::from(authority.certificate.0.to_vec()))?;
             }
-            Arc::new(roots)
+            Some(Arc::new(roots))
         }
+        Trust::Anybody => None,
     };
-    let provider = Arc::new(default_provider());
+    let provider = Arc::new(algorithms::provider(ciphers, curves));
     let verifier = Names {
         roots,
         names: names.clone(),
         provider: Arc::clone(&provider),
     };
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&algorithms::versions(*min_version, *max_version))?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    let protocol: &[u8] = if http2 { HTTP_2 } else { b"http/1.1" };
-    config.alpn_protocols = vec![protocol.to_vec()];
-    Ok((Arc::new(config), server_name))
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match certificate {
+        Some(certificate) => {
+            let certified = certified(certificate)?;
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = alpn.iter().map(|it| protocol(*it).to_vec()).collect();
+    let mut only_http1 = config.clone();
+    if only_http1.alpn_protocols.iter().any(|it| it == HTTP_2) {
+        only_http1.alpn_protocols = vec![protocol(AlpnProtocol::Http11).to_vec()];
+    }
+    Ok(Configs {
+        all: Arc::new(config),
+        only_http1: Arc::new(only_http1),
+    })
 }
 
 /// What the system trusts, read when it is first needed.
@@ -130,10 +202,12 @@ fn system() -> &'static Arc<RootCertStore> {
     })
 }
 
-/// Takes a certificate that the roots vouch for and that has one of the names.
+/// Takes a certificate that the roots vouch for and that has one of the names; without roots, any. That an endpoint has
+/// the key of its certificate is looked at in both cases.
 #[derive(Debug)]
 struct Names {
-    roots: Arc<RootCertStore>,
+    roots: Option<Arc<RootCertStore>>,
+    /// None: the server name that is asked for.
     names: Vec<SubjectName>,
     provider: Arc<CryptoProvider>,
 }
@@ -143,19 +217,20 @@ impl ServerCertVerifier for Names {
         &self,
         certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        server_name: &ServerName<'_>,
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let Some(roots) = &self.roots else {
+            return Ok(ServerCertVerified::assertion());
+        };
         let parsed = ParsedCertificate::try_from(certificate)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(
-            &parsed,
-            &self.roots,
-            intermediates,
-            now,
-            algorithms,
-        )?;
+        verify_server_cert_signed_by_trust_anchor(&parsed, roots, intermediates, now, algorithms)?;
+        if self.names.is_empty() {
+            verify_server_name(&parsed, server_name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
         if self.names.iter().any(|it| has(&parsed, certificate, it)) {
             Ok(ServerCertVerified::assertion())
         } else {

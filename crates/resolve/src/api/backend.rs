@@ -86,9 +86,10 @@ pub struct BackendTls {
     pub well_known_ca_certificates: Option<String>,
     /// Whether any certificate will do; default false.
     pub insecure_skip_verify: Option<bool>,
-    /// The name that endpoints are asked for. Default: the request's host.
+    /// The name that endpoints are asked for, and that has to be in their certificates. Default: each endpoint's `hostname`,
+    /// else the name that is resolved, else its address.
     pub sni: Option<String>,
-    /// Whether that name is the endpoint's own `hostname`; default false.
+    /// Whether that name is the endpoint's own `hostname`, as it is without `sni` in any case; default false.
     #[serde(rename = "autoSNIFromEndpointHostname")]
     pub auto_sni_from_endpoint_hostname: Option<bool>,
     /// The Secret of the same namespace with the certificate that is shown to endpoints. Unset: the gateway's own.
@@ -103,7 +104,8 @@ pub struct BackendTls {
     pub ecdh_curves: Option<Vec<String>>,
     /// The algorithms of signatures that are taken. Unset: the data plane's.
     pub signature_algorithms: Option<Vec<String>>,
-    /// The protocols that are offered (ALPN); empty: none. Unset: what the backend's protocol asks for.
+    /// The protocols that are offered (ALPN); empty: none. Unset: what the
+    /// backend's protocol asks for, or `h2` and `http/1.1` where nothing says which.
     pub alpn_protocols: Option<Vec<String>>,
     /// Fingerprints of clients. They mean nothing towards a backend.
     pub fingerprints: Option<Vec<String>>,

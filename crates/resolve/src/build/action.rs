@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use weir_plan::{
-    Cluster, ClusterName, DirectResponse, EndpointsName, Forward, Locality, NamespacedName,
-    RouteAction, RuleName, SplitTarget, UpstreamProtocol, UpstreamTls, WeightedTarget,
+    Certificate, Cluster, ClusterName, DirectResponse, EndpointsName, Forward, Locality,
+    NamespacedName, RouteAction, RuleName, SplitTarget, UpstreamProtocol, UpstreamTls,
+    WeightedTarget,
 };
 
 use super::backend_filters::BackendFilters;
@@ -27,6 +28,21 @@ pub(crate) struct Scope<'a> {
     pub(crate) hostname: Option<&'a Arc<str>>,
     /// Where requests to Services go, unless a policy says.
     pub(crate) routing_type: Option<&'a OfGateway>,
+    /// What is shown to backends that ask for a certificate, unless they have one of their own to be shown.
+    pub(crate) client_certificate: Option<&'a Arc<Certificate>>,
+}
+
+impl Scope<'_> {
+    /// TLS to a backend, with what its Gateway shows where the backend says nothing.
+    pub(crate) fn identified(&self, tls: Arc<UpstreamTls>) -> Arc<UpstreamTls> {
+        match (self.client_certificate, &tls.certificate) {
+            (Some(certificate), None) => Arc::new(UpstreamTls {
+                certificate: Some(Arc::clone(certificate)),
+                ..(*tls).clone()
+            }),
+            (Some(_) | None, _) => tls,
+        }
+    }
 }
 
 /// What a rule does under a policy, and the clusters that it needs for that.
@@ -220,7 +236,7 @@ pub(crate) fn cluster(
         name,
         origin: applied.origin.clone(),
         protocol,
-        tls,
+        tls: tls.map(|it| scope.identified(it)),
         localities,
         hostname: scope.hostname.cloned(),
         policy: Arc::clone(&applied.cluster),

@@ -8,6 +8,7 @@ use weir_plan::{EndpointsName, NamespacedName, RouteKind, UpstreamProtocol, Upst
 use crate::Context;
 use crate::api::backend::{BackendEndpoint, BackendSpec};
 use crate::api::{Backend, GATEWAY_GROUP, POLICY_GROUP, Service};
+use crate::backend_tls::own::Own;
 use crate::backend_tls::{self, BackendKind};
 use crate::endpoints::cluster_ip;
 use crate::references::{Referent, Referrer, permitted};
@@ -113,7 +114,7 @@ pub(crate) fn follow(
         reason: "BackendNotFound",
         message: format!("there is no {kind} {name}"),
     };
-    let target = match sort {
+    match sort {
         Sort::Service => of_service(
             name,
             *port,
@@ -124,18 +125,21 @@ pub(crate) fn follow(
         Sort::Backend => of_backend(
             name,
             resources.backends.get(name).ok_or_else(missing)?,
+            from.kind,
             context,
             resources,
         ),
-    };
-    // Except for HTTP, the kind of the route says what is spoken, whatever a port says of itself.
-    let protocol = match from.kind {
-        RouteKind::Http => return target,
+    }
+}
+
+/// Except for HTTP, the kind of the route says what is spoken, whatever a backend says of itself.
+fn spoken(kind: RouteKind, own: UpstreamProtocol) -> UpstreamProtocol {
+    match kind {
+        RouteKind::Http => own,
         RouteKind::Grpc => UpstreamProtocol::Http2,
         RouteKind::Tcp | RouteKind::Tls => UpstreamProtocol::Tcp,
         RouteKind::Udp => UpstreamProtocol::Udp,
-    };
-    target.map(|target| Target { protocol, ..target })
+    }
 }
 
 enum Sort {
@@ -180,20 +184,19 @@ fn of_service(
         let message = format!("Service {name} has no {transport} port {number}; it has {known:?}");
         return refuse("PortNotFound", message);
     };
-    let tls = backend_tls::of(resources, BackendKind::Service, name, port.name.as_deref())?;
+    let port_name = port.name.as_deref();
+    let is_secure = backend_tls::is_asked_for(resources, BackendKind::Service, name, port_name);
     let protocol = match port.app_protocol.as_deref() {
-        // What it says is said by a policy as well, with what is needed for it.
-        Some("https" | "HTTPS" | "tls" | "TLS") if tls.is_some() => UpstreamProtocol::Http1,
-        Some(protocol) if kind.is_http() => match protocol_named(protocol) {
+        Some(protocol) if kind.is_http() => match protocol_named(protocol, is_secure) {
             Some(protocol) => protocol,
             None => {
                 let message = format!(
-                    "port {number} of Service {name} speaks {protocol}, which is not supported yet; HTTP/1.1 and HTTP/2 in clear text are"
+                    "port {number} of Service {name} speaks {protocol}, which needs a BackendTLSPolicy that says who the backend is"
                 );
                 return refuse("UnsupportedProtocol", message);
             }
         },
-        Some(_) | None => UpstreamProtocol::Http1,
+        Some(_) | None => unnamed_protocol(is_secure),
     };
     let number = u16::try_from(number).map_err(|_| Unresolved {
         reason: "PortNotFound",
@@ -205,6 +208,10 @@ fn of_service(
             EndpointsName::of_service(name, number)
         }
     };
+    let protocol = spoken(kind, protocol);
+    let place = (BackendKind::Service, name, port_name);
+    let tls = backend_tls::of(resources, place, None, protocol)?;
+    let (tls, protocol) = tls.map_or((None, protocol), |(tls, it)| (Some(tls), it));
     Ok(Target {
         endpoints,
         cluster_ip: cluster_ip(service).map(|_| EndpointsName::of_cluster_ip(name, number)),
@@ -215,9 +222,17 @@ fn of_service(
     })
 }
 
-/// What an application protocol means; none: one that is not supported. Names that mean nothing to a gateway leave it at
-/// HTTP/1.1.
-fn protocol_named(protocol: &str) -> Option<UpstreamProtocol> {
+/// What is spoken where nothing says it: in TLS, the endpoint chooses.
+fn unnamed_protocol(is_secure: bool) -> UpstreamProtocol {
+    match is_secure {
+        true => UpstreamProtocol::Negotiated,
+        false => UpstreamProtocol::Http1,
+    }
+}
+
+/// What an application protocol means; none: one that is not supported. Names that mean nothing to a gateway say nothing,
+/// as do those that ask for TLS where there is some, with what is needed for it. WebSocket begins in HTTP/1.1.
+fn protocol_named(protocol: &str, is_secure: bool) -> Option<UpstreamProtocol> {
     let name = protocol
         .rsplit_once('/')
         .map_or(protocol, |(domain, name)| {
@@ -226,26 +241,32 @@ fn protocol_named(protocol: &str) -> Option<UpstreamProtocol> {
         });
     match name.to_ascii_lowercase().as_str() {
         "h2c" | "http2" | "grpc" => Some(UpstreamProtocol::Http2),
-        "wss" | "https" | "tls" => None,
-        _ => Some(UpstreamProtocol::Http1),
+        "wss" | "https" | "tls" if !is_secure => None,
+        "ws" | "wss" => Some(UpstreamProtocol::Http1),
+        _ => Some(unnamed_protocol(is_secure)),
     }
 }
 
 fn of_backend(
     name: &NamespacedName,
     backend: &Backend,
+    kind: RouteKind,
     context: &Context,
     resources: &Resources,
 ) -> Result<Target, Unresolved> {
-    let (addresses, protocol) = check(backend, context).map_err(|why| Unresolved {
-        reason: if why.protocol {
-            "UnsupportedProtocol"
-        } else {
-            "UnsupportedValue"
-        },
+    let accepted = check(name, backend, context, resources).map_err(|why| Unresolved {
+        reason: why.reason,
         message: format!("Backend {name} was not accepted: {}", why.message),
     })?;
-    let tls = backend_tls::of(resources, BackendKind::Backend, name, None)?;
+    let Accepted {
+        addresses,
+        protocol,
+        tls,
+    } = accepted;
+    let protocol = spoken(kind, protocol);
+    let place = (BackendKind::Backend, name, None);
+    let tls = backend_tls::of(resources, place, tls.as_ref(), protocol)?;
+    let (tls, protocol) = tls.map_or((None, protocol), |(tls, it)| (Some(tls), it));
     let priority = u8::from(backend.spec.fallback == Some(true));
     Ok(Target {
         endpoints: EndpointsName::of_backend(name),
@@ -257,24 +278,34 @@ fn of_backend(
     })
 }
 
+/// What a Backend comes to by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    addresses: Addresses,
+    protocol: UpstreamProtocol,
+    tls: Option<Own>,
+}
+
 /// Why a Backend is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NotAccepted {
-    /// Whether it is for the protocol that it speaks.
-    pub(crate) protocol: bool,
+    /// A word for machines, for routes that refer to it.
+    pub(crate) reason: &'static str,
     /// What is wrong.
     pub(crate) message: String,
 }
 
 /// The fields of a Backend, and the values of fields, for which [`check`] does not accept it although they are valid; in
 /// the form of [`weir_plan::Support::Partial`], below its spec.
-pub(crate) const UNSERVED: &str = "type=DynamicResolver appProtocols=gateway.envoyproxy.io/wss tls";
+pub(crate) const UNSERVED: &str = "type=DynamicResolver tls.signatureAlgorithms tls.fingerprints";
 
-/// What the addresses of a Backend are and what it speaks, or why it is not accepted.
+/// What a Backend comes to, or why it is not accepted.
 pub(crate) fn check(
+    name: &NamespacedName,
     backend: &Backend,
     context: &Context,
-) -> Result<(Addresses, UpstreamProtocol), NotAccepted> {
+    resources: &Resources,
+) -> Result<Accepted, NotAccepted> {
     let BackendSpec {
         r#type,
         endpoints,
@@ -283,7 +314,7 @@ pub(crate) fn check(
         tls,
     } = &backend.spec;
     let refuse = |message: String| NotAccepted {
-        protocol: false,
+        reason: "UnsupportedValue",
         message,
     };
     match r#type.as_deref().unwrap_or("Endpoints") {
@@ -295,18 +326,20 @@ pub(crate) fn check(
         }
         other => return Err(refuse(format!("type {other} is unknown; use Endpoints"))),
     }
-    let unserved = |protocol: &str| NotAccepted {
-        protocol: true,
-        message: format!(
-            "{protocol} towards backends is not supported yet; HTTP/1.1 and HTTP/2 in clear text are"
-        ),
-    };
-    if tls.is_some() {
-        return Err(unserved("TLS"));
-    }
-    let mut speaks = UpstreamProtocol::Http1;
-    for protocol in app_protocols {
-        speaks = protocol_named(protocol).ok_or_else(|| unserved(protocol))?;
+    let by_policy = backend_tls::is_asked_for(resources, BackendKind::Backend, name, None);
+    let tls = tls.as_ref();
+    let tls = tls.map(|it| backend_tls::own::read(name, it, by_policy, resources));
+    let tls = tls.transpose().map_err(|message| NotAccepted {
+        reason: "InvalidBackendTLS",
+        message,
+    })?;
+    let is_secure = by_policy || tls.is_some();
+    let mut protocol = unnamed_protocol(is_secure);
+    for name in app_protocols {
+        protocol = protocol_named(name, is_secure).ok_or_else(|| NotAccepted {
+            reason: "UnsupportedProtocol",
+            message: format!("{name} needs TLS: tls of the Backend, or a BackendTLSPolicy"),
+        })?;
     }
     let mut sorts = endpoints.iter().map(|it| check_endpoint(it, context));
     let first = sorts
@@ -320,7 +353,11 @@ pub(crate) fn check(
             ));
         }
     }
-    Ok((first, speaks))
+    Ok(Accepted {
+        addresses: first,
+        protocol,
+        tls,
+    })
 }
 
 fn check_endpoint(endpoint: &BackendEndpoint, context: &Context) -> Result<Addresses, String> {

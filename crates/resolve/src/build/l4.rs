@@ -85,6 +85,7 @@ pub(crate) fn route(
         listener,
         hostname: None,
         routing_type: carrier.routing_type.as_ref(),
+        client_certificate: carrier.client_certificate.as_ref(),
     };
     let stat_name = applied.route.telemetry.route_stat_name.as_ref();
     L4Route {

@@ -56,7 +56,7 @@ pub(crate) fn of_rule(rule: &Rule, scope: &Scope<'_>) -> (Vec<Mirror>, Vec<Clust
             name: name.clone(),
             origin: Origin::default(),
             protocol: target.protocol,
-            tls: target.tls.clone(),
+            tls: target.tls.clone().map(|it| scope.identified(it)),
             localities: vec![Locality {
                 weight: 1,
                 priority: 0,

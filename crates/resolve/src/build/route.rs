@@ -1,6 +1,7 @@
 //! One route, built: its entries in the tables of its listeners, its clusters, and what its status is to say.
 
 use std::borrow::Cow;
+use std::iter;
 use std::sync::Arc;
 
 use weir_plan::{Cluster, HostMatch, NamespacedName, Route, RouteName, RouteRule, RuleName};
@@ -277,8 +278,15 @@ impl Built {
             }
             _ => return,
         };
-        let authorities = backend_tls::config_maps(resources, kind, &to.name);
-        self.config_maps.extend(authorities);
+        let of_policies = backend_tls::of_policies(resources, kind, &to.name);
+        let backend = resources.backends.get(&to.name);
+        let tls = backend.and_then(|it| it.spec.tls.as_ref());
+        let tls = tls.filter(|_| kind == BackendKind::Backend);
+        let own = tls.map(|it| backend_tls::own::sources(&to.name, it));
+        for sources in iter::once(of_policies).chain(own) {
+            self.config_maps.extend(sources.config_maps);
+            self.secrets.extend(sources.secrets);
+        }
     }
 
     /// Notes what status and findings are to say of a rule.
@@ -407,6 +415,7 @@ impl Built {
                         listener: (!alike).then_some(&*listener),
                         hostname: hostname(detail),
                         routing_type: carrier.routing_type.as_ref(),
+                        client_certificate: carrier.client_certificate.as_ref(),
                     };
                     let (action, clusters) = action::of_rule(rule, applied, of_listener, &scope);
                     for cluster in clusters {

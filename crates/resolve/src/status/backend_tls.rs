@@ -9,6 +9,7 @@ use super::{Condition, ParentReference, PolicyAncestorStatus};
 use crate::api::{BackendTlsPolicy, GATEWAY_GROUP};
 use crate::backend_tls::{Meaning, Refusal, Winning, meaning, targets, winning};
 use crate::diagnostics::{Diagnostics, FieldPath, ObjectRef};
+use crate::features::sentence;
 use crate::resources::Resources;
 use crate::{Context, build};
 
@@ -70,7 +71,8 @@ fn conditions(
     let at = FieldPath::new("spec.targetRefs");
     let accepted = match winning(resources, name, policy) {
         Winning::Everywhere => None,
-        Winning::Nowhere(message) => {
+        Winning::Nowhere(by) => {
+            let message = format!("Policy conflicts with BackendTLSPolicy {by}.");
             found.error(&object, at, "target-taken", message.clone());
             Some(Condition::no("Accepted", "Conflicted", message, generation))
         }
@@ -79,17 +81,20 @@ fn conditions(
             None
         }
     };
-    let Meaning { tls, unresolved } = meaning(resources, &name.namespace, policy);
+    let Meaning {
+        validation,
+        unresolved,
+    } = meaning(resources, &name.namespace, policy);
     let field = FieldPath::new("spec.validation");
     if let Some(Refusal { reason: _, message }) = &unresolved {
         let at = field.child("caCertificateRefs");
         found.error(&object, at, "invalid-certificate-ref", message.clone());
     }
-    let refused = tls.err().map(|Refusal { reason, message }| {
+    let refused = validation.err().map(|Refusal { reason, message }| {
         if unresolved.is_none() {
             found.error(&object, field, "not-accepted", message.clone());
         }
-        Condition::no("Accepted", reason, message, generation)
+        Condition::no("Accepted", reason, sentence(&message), generation)
     });
     let fine = || {
         Condition::yes(
@@ -102,12 +107,12 @@ fn conditions(
     let accepted = accepted.or(refused).unwrap_or_else(fine);
     let resolved = match unresolved {
         Some(Refusal { reason, message }) => {
-            Condition::no("ResolvedRefs", reason, message, generation)
+            Condition::no("ResolvedRefs", reason, sentence(&message), generation)
         }
         None => Condition::yes(
             "ResolvedRefs",
             "ResolvedRefs",
-            "All references are resolved",
+            "Resolved all the Object references.",
             generation,
         ),
     };

@@ -8,6 +8,8 @@ use weir_plan::NamespacedName;
 use super::{Condition, ConditionStatus};
 use crate::Context;
 use crate::api::{Backend, POLICY_GROUP};
+use crate::backend_tls::Sources;
+use crate::backend_tls::own::sources;
 use crate::build::backends::check;
 use crate::diagnostics::{Diagnostic, Diagnostics, FieldPath, ObjectRef, Severity};
 use crate::memo::Changes;
@@ -32,14 +34,29 @@ pub(crate) fn of_backends(
         conditions,
         found: known,
     } = memo;
-    for name in &changes.backends {
+    // What one refers to may be there now, or have gone.
+    let refers = |(name, backend): &(&NamespacedName, &Arc<Backend>)| {
+        backend.spec.tls.as_ref().is_some_and(|tls| {
+            let Sources {
+                config_maps,
+                secrets,
+            } = sources(name, tls);
+            !changes.config_maps.is_disjoint(&config_maps) || !changes.secrets.is_disjoint(&secrets)
+        })
+    };
+    let again = resources
+        .backends
+        .iter()
+        .filter(refers)
+        .map(|(name, _)| name);
+    for name in changes.backends.iter().chain(again) {
         known.remove(name);
         let conditions = Arc::make_mut(conditions);
         let Some(backend) = resources.backends.get(name) else {
             conditions.remove(name);
             continue;
         };
-        let accepted = accepted(backend, context);
+        let accepted = accepted(name, backend, context, resources);
         if accepted.status == ConditionStatus::False {
             known.insert(name.clone(), finding(name, &accepted));
         }
@@ -64,9 +81,14 @@ fn finding(name: &NamespacedName, refused: &Condition) -> Diagnostic {
 }
 
 /// Reason and type are the right way round here; Envoy Gateway writes the type `Invalid` with the reason `Accepted`.
-fn accepted(backend: &Backend, context: &Context) -> Condition {
+fn accepted(
+    name: &NamespacedName,
+    backend: &Backend,
+    context: &Context,
+    resources: &Resources,
+) -> Condition {
     let generation = backend.metadata.generation;
-    match check(backend, context) {
+    match check(name, backend, context, resources) {
         Ok(_) => Condition::yes(
             "Accepted",
             "Accepted",

@@ -70,6 +70,17 @@ pub(crate) fn of_gateway(
             generation,
         ));
     }
+    conditions.extend(gateway.client_certificate.as_ref().map(|it| match it {
+        Ok(_) => Condition::yes(
+            "ResolvedRefs",
+            "ResolvedRefs",
+            "All references are resolved",
+            generation,
+        ),
+        Err(Problem { reason, message }) => {
+            Condition::no("ResolvedRefs", reason.as_str(), message.clone(), generation)
+        }
+    }));
     let listeners = own
         .iter()
         .map(|(node, it)| of_listener(gateway, node, it, generation, &attached))

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_plan::{ListenerTls, NamespacedName};
+use weir_plan::{Certificate, ListenerTls, NamespacedName};
 
 use super::clients::Clients;
-use super::listeners::{self, Claims, Listener, label_selector};
+use super::listeners::{self, Claims, Listener, Problem, label_selector};
 use super::selectors::Namespaces;
 use super::tls;
 use super::{GatewayNode, ListenerKey, ListenerNode, created};
@@ -31,6 +31,8 @@ pub(crate) struct GatewayDetail {
     pub(crate) tls: Vec<Option<Arc<ListenerTls>>>,
     /// Its ListenerSets, oldest first.
     pub(crate) sets: Vec<SetDetail>,
+    /// What it shows to backends, or why it cannot; none: nothing.
+    pub(crate) client_certificate: Option<Result<Arc<Certificate>, Problem>>,
     /// What is worth saying about it and its ListenerSets.
     pub(crate) found: Vec<Diagnostic>,
 }
@@ -211,13 +213,26 @@ fn detail(
         .collect();
     unread_settings(gateway, &object, resources, &mut found);
     let routing_type = routing_type(gateway, &name.namespace, resources);
+    let client_certificate = tls::of_client(gateway, &object, resources);
+    if let Some(Err(problem)) = &client_certificate {
+        let at = FieldPath::new("spec.tls.backend.clientCertificateRef");
+        let message = format!(
+            "{}; no certificate is shown to backends",
+            problem.message.trim_end_matches('.')
+        );
+        found.error(&object, at, "invalid-certificate-ref", message);
+    }
+    let shown = client_certificate.as_ref().and_then(|it| it.as_ref().ok());
     let node = GatewayNode {
         name: name.clone(),
         created: created(&gateway.metadata),
         labels: Arc::new(gateway.metadata.labels.clone().unwrap_or_default()),
         listeners: all
             .iter()
-            .map(|(set, (it, _))| node_of(name, set.as_ref(), it, routing_type.clone()))
+            .map(|(set, (it, _))| {
+                let (routing_type, shown) = (routing_type.clone(), shown.cloned());
+                node_of(name, set.as_ref(), it, routing_type, shown)
+            })
             .collect(),
         listener_sets: sets.iter().map(|set| set.name.clone()).collect(),
     };
@@ -228,6 +243,7 @@ fn detail(
         listeners,
         tls,
         sets,
+        client_certificate,
         found: found.into_sorted(),
     }
 }
@@ -237,6 +253,7 @@ fn node_of(
     set: Option<&NamespacedName>,
     listener: &Listener,
     routing_type: Option<OfGateway>,
+    client_certificate: Option<Arc<Certificate>>,
 ) -> ListenerNode {
     ListenerNode {
         key: ListenerKey {
@@ -249,6 +266,7 @@ fn node_of(
         hostname: listener.hostname.clone(),
         programmed: listener.problem.is_none(),
         routing_type,
+        client_certificate,
         transport: listener.transport(),
     }
 }
@@ -418,11 +436,6 @@ fn unread_settings(
             spec.default_scope.is_some(),
             "defaultScope",
             "routes attach to the Gateways that they name",
-        ),
-        (
-            spec.tls.as_ref().is_some_and(|it| it.backend.is_some()),
-            "tls.backend",
-            "TLS to backends is not served by this version of Weir",
         ),
     ];
     for (written, field, why) in unread {

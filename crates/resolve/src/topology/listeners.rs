@@ -75,6 +75,7 @@ pub(crate) enum Reason {
     Invalid,
     InvalidRouteKinds,
     InvalidCertificateRef,
+    InvalidClientCertificateRef,
     InvalidCaCertificateRef,
     InvalidCaCertificateKind,
     NoValidCaCertificate,
@@ -92,6 +93,7 @@ impl Reason {
             Self::Invalid => "Invalid",
             Self::InvalidRouteKinds => "InvalidRouteKinds",
             Self::InvalidCertificateRef => "InvalidCertificateRef",
+            Self::InvalidClientCertificateRef => "InvalidClientCertificateRef",
             Self::InvalidCaCertificateRef => "InvalidCACertificateRef",
             Self::InvalidCaCertificateKind => "InvalidCACertificateKind",
             Self::NoValidCaCertificate => "NoValidCACertificate",
@@ -112,6 +114,7 @@ impl Reason {
             Self::Invalid
             | Self::InvalidRouteKinds
             | Self::InvalidCertificateRef
+            | Self::InvalidClientCertificateRef
             | Self::InvalidCaCertificateRef
             | Self::InvalidCaCertificateKind
             | Self::RefNotPermitted => false,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::features::routing_type::OfGateway;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
-use weir_plan::{HostMatch, ListenerName, NamespacedName, RouteKind, Transport};
+use weir_plan::{Certificate, HostMatch, ListenerName, NamespacedName, RouteKind, Transport};
 
 /// Every Gateway and ListenerSet that is ours, and every route with at least one parent that is.
 ///
@@ -62,6 +62,8 @@ pub struct ListenerNode {
     pub programmed: bool,
     /// Where requests to Services go, where an EnvoyProxy and no policy says it.
     pub routing_type: Option<OfGateway>,
+    /// What its Gateway shows to backends that ask for a certificate.
+    pub client_certificate: Option<Arc<Certificate>>,
     /// What comes in over it, where it is a valid listener for a protocol below HTTP.
     pub transport: Option<Transport>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use weir_plan::{HostMatch, NamespacedName, RouteKind};
+use weir_plan::{Certificate, HostMatch, NamespacedName, RouteKind};
 
 use super::gateways::{GatewayDetail, SetDetail};
 use super::listeners::{Listener, serves};
@@ -66,6 +66,8 @@ pub(crate) struct Carrier {
     pub(crate) served: bool,
     /// Where requests to Services go, where an EnvoyProxy and no policy says it.
     pub(crate) routing_type: Option<OfGateway>,
+    /// What its Gateway shows to backends that ask for a certificate.
+    pub(crate) client_certificate: Option<Arc<Certificate>>,
 }
 
 /// Why a parent does not take a route: the condition `Accepted=False`.
@@ -397,6 +399,7 @@ impl Attachment {
             hosts,
             served,
             routing_type: node.routing_type.clone(),
+            client_certificate: node.client_certificate.clone(),
         });
     }
 

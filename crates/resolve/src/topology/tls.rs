@@ -9,6 +9,7 @@ use weir_plan::{
 
 use super::clients::{Clients, Validation};
 use super::listeners::{Listener, Problem, Reason};
+use crate::api::Gateway;
 use crate::api::secret::{TLS_SECRET, Unusable};
 use crate::diagnostics::{Diagnostics, FieldPath, ObjectRef};
 use crate::references::{Referent, Referrer, permitted};
@@ -112,6 +113,36 @@ pub(crate) fn resolve(
         curves: ListenerTls::CURVES.to_vec(),
         alpn: ListenerTls::ALPN.to_vec(),
         clients,
+    }))
+}
+
+/// The certificate that a Gateway shows to backends, or why there is none; none: it says nothing about it.
+pub(crate) fn of_client(
+    gateway: &Gateway,
+    owner: &ObjectRef,
+    resources: &Resources,
+) -> Option<Result<Arc<Certificate>, Problem>> {
+    let backend = gateway.spec.tls.as_ref()?.backend.as_ref()?;
+    let reference = backend.client_certificate_ref.as_ref()?;
+    let problem = |message: &str| Problem {
+        reason: Reason::InvalidClientCertificateRef,
+        message: message.to_owned(),
+    };
+    if reference.group.as_deref().is_some_and(|it| !it.is_empty())
+        || reference.kind.as_deref().is_some_and(|it| it != "Secret")
+    {
+        return Some(Err(problem("clientCertificateRef is to no Secret")));
+    }
+    let reference = CertificateRef {
+        group: None,
+        kind: None,
+        namespace: reference.namespace.clone(),
+        name: reference.name.clone(),
+    };
+    let found = certificate(&reference, owner, resources);
+    Some(found.map_err(|it| match it.reason {
+        Reason::RefNotPermitted => it,
+        _ => problem(&it.message),
     }))
 }
 

@@ -34,6 +34,7 @@ mod load_balancer;
 mod local_replies;
 mod messages;
 mod mirror;
+mod own_tls;
 mod rate_limit_global;
 mod rate_limit_local;
 mod redirect;

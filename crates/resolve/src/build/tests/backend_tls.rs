@@ -1,7 +1,7 @@
 //! BackendTLSPolicies: which of them a backend has, what clusters come to under it, and what the policies are told.
 
 use serde_json::{Value, json};
-use weir_plan::{NamespacedName, SubjectName, Trust, UpstreamTls};
+use weir_plan::{NamespacedName, SubjectName, Trust, UpstreamServerName};
 
 use crate::Resolution;
 use crate::fixtures::{
@@ -43,7 +43,10 @@ fn spoken(resolution: &Resolution) -> Vec<String> {
         .map(|it| {
             it.tls
                 .as_ref()
-                .map_or("-".to_owned(), |it| it.server_name.to_string())
+                .map_or("-".to_owned(), |it| match &it.server_name {
+                    UpstreamServerName::Fixed(name) => name.to_string(),
+                    UpstreamServerName::OfEndpoint => "each".to_owned(),
+                })
         })
         .collect()
 }
@@ -157,12 +160,17 @@ fn what_validation_says_is_what_is_enforced_or_nothing_is_sent() {
         ),
         (
             json!({"hostname": "a.org", "caCertificateRefs": ca("absent")}),
-            Err("ConfigMap ns/absent does not exist"),
+            Err("configmap absent not found in namespace ns"),
             "!Accepted(NoValidCACertificate) !ResolvedRefs(InvalidCACertificateRef)",
         ),
         (
             json!({"hostname": "a.org", "caCertificateRefs": [{"group": "", "kind": "Secret", "name": "ca"}]}),
-            Err("only ConfigMaps are read"),
+            Ok(1),
+            FINE,
+        ),
+        (
+            json!({"hostname": "a.org", "caCertificateRefs": [{"group": "invalid.io", "kind": "InvalidKind", "name": "ca"}]}),
+            Err("only ConfigMaps and Secrets are read"),
             "!Accepted(NoValidCACertificate) !ResolvedRefs(InvalidKind)",
         ),
         (
@@ -171,6 +179,9 @@ fn what_validation_says_is_what_is_enforced_or_nothing_is_sent() {
             "!Accepted(Invalid) ResolvedRefs",
         ),
     ];
+    let mut secret = authority("ca");
+    secret["kind"] = json!("Secret");
+    secret["stringData"] = secret["data"].take();
     for (validation, expected, status) in cases {
         let targets = json!([{"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "be"}]);
         let documents = [
@@ -179,6 +190,7 @@ fn what_validation_says_is_what_is_enforced_or_nothing_is_sent() {
             route("r", json!([{"backendRefs": [to_backend("be")]}])),
             policy("a", 2024, &targets, &validation),
             authority("ca"),
+            secret.clone(),
         ];
         let resolution = resolved(&documents);
         assert_eq!(told(&resolution, "a").unwrap(), status, "{validation}");
@@ -190,16 +202,13 @@ fn what_validation_says_is_what_is_enforced_or_nothing_is_sent() {
             .map(|it| it.tls.clone());
         match expected {
             Ok(count) => {
-                let UpstreamTls {
-                    server_name,
-                    names,
-                    trust,
-                } = &*tls.unwrap().unwrap();
-                assert_eq!(**server_name, *"a.org");
-                assert_eq!(*names, [SubjectName::Hostname("a.org".into())]);
-                let trusted = match trust {
+                let tls = tls.unwrap().unwrap();
+                assert_eq!(tls.server_name, UpstreamServerName::Fixed("a.org".into()));
+                assert_eq!(tls.names, [SubjectName::Hostname("a.org".into())]);
+                let trusted = match &tls.trust {
                     Trust::Authorities(some) => some.len(),
                     Trust::System => 0,
+                    Trust::Anybody => panic!("{validation}"),
                 };
                 assert_eq!(trusted, count, "{validation}");
             }

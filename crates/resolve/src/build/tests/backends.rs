@@ -280,11 +280,11 @@ fn a_backend_says_why_it_is_not_accepted() {
         ),
         (
             json!({"appProtocols": ["gateway.envoyproxy.io/wss"]}),
-            "gateway.envoyproxy.io/wss towards backends is not supported yet; HTTP/1.1 and HTTP/2 in clear text are",
+            "gateway.envoyproxy.io/wss needs TLS: tls of the Backend, or a BackendTLSPolicy",
         ),
         (
             json!({"tls": {}}),
-            "TLS towards backends is not supported yet; HTTP/1.1 and HTTP/2 in clear text are",
+            "must specify either CACertificateRefs or WellKnownCACertificates when InsecureSkipVerify is unset or false",
         ),
     ];
     for (spec, why) in cases {
@@ -358,7 +358,10 @@ fn what_is_said_to_be_unserved_of_a_backend_is_not_accepted() {
     for entry in UNSERVED_BACKENDS.split_whitespace() {
         let mut spec = json!({"endpoints": endpoints});
         match entry.split_once('=') {
-            None => spec[entry] = json!({}),
+            None => {
+                let (parent, field) = entry.split_once('.').unwrap();
+                spec[parent] = json!({"insecureSkipVerify": true, field: ["x"]});
+            }
             Some(("type", value)) => spec["type"] = json!(value),
             Some((list, value)) => spec[list] = json!([value]),
         }

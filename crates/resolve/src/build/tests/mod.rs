@@ -8,6 +8,7 @@ mod filters;
 mod grpc;
 mod l4;
 mod matches;
+mod own_tls;
 mod policies;
 mod route_filter;
 mod session;

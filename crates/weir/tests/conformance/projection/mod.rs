@@ -189,7 +189,8 @@ fn backends<'a>(
     cluster.localities.iter().map(move |locality| {
         let endpoints = map.get(&locality.endpoints);
         let protocol = match cluster.protocol {
-            UpstreamProtocol::Http1 => "HTTP",
+            // What the endpoint chooses is no part of the reference's.
+            UpstreamProtocol::Http1 | UpstreamProtocol::Negotiated => "HTTP",
             UpstreamProtocol::Http2 if kind == RouteKind::Grpc => "GRPC",
             UpstreamProtocol::Http2 => "HTTP2",
             UpstreamProtocol::Tcp => "TCP",
