@@ -234,19 +234,20 @@ pub(crate) fn winning(
     }
 }
 
-/// What the policies that name a backend depend on.
-pub(crate) fn of_policies(
-    resources: &Resources,
-    kind: BackendKind,
-    name: &NamespacedName,
-) -> Sources {
+/// What TLS to a backend depends on, by the policies that name it and by what a Backend says itself.
+pub(crate) fn sources(resources: &Resources, kind: BackendKind, name: &NamespacedName) -> Sources {
     let names = |policy: &BackendTlsPolicy| {
         let mut targets = policy.spec.target_refs.iter();
         targets.any(|it| self::kind(it) == Some(kind) && *it.name == *name.name)
     };
     let policies = within(resources, &name.namespace).filter(|(_, it)| names(it));
     let references = policies.flat_map(|(_, it)| it.spec.validation.ca_certificate_refs.iter());
-    let mut sources = Sources::default();
+    let own = match kind {
+        BackendKind::Backend => resources.backends.get(name),
+        BackendKind::Service => None,
+    };
+    let own = own.and_then(|it| it.spec.tls.as_ref());
+    let mut sources = own.map_or_else(Sources::default, |it| own::sources(name, it));
     for it in references.flatten() {
         sources.add(&name.namespace, (&it.group, &it.kind, &it.name));
     }

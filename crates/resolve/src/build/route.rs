@@ -1,7 +1,6 @@
 //! One route, built: its entries in the tables of its listeners, its clusters, and what its status is to say.
 
 use std::borrow::Cow;
-use std::iter;
 use std::sync::Arc;
 
 use weir_plan::{Cluster, HostMatch, NamespacedName, Route, RouteName, RouteRule, RuleName};
@@ -278,15 +277,9 @@ impl Built {
             }
             _ => return,
         };
-        let of_policies = backend_tls::of_policies(resources, kind, &to.name);
-        let backend = resources.backends.get(&to.name);
-        let tls = backend.and_then(|it| it.spec.tls.as_ref());
-        let tls = tls.filter(|_| kind == BackendKind::Backend);
-        let own = tls.map(|it| backend_tls::own::sources(&to.name, it));
-        for sources in iter::once(of_policies).chain(own) {
-            self.config_maps.extend(sources.config_maps);
-            self.secrets.extend(sources.secrets);
-        }
+        let tls = backend_tls::sources(resources, kind, &to.name);
+        self.config_maps.extend(tls.config_maps);
+        self.secrets.extend(tls.secrets);
     }
 
     /// Notes what status and findings are to say of a rule.

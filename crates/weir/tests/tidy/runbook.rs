@@ -12,8 +12,10 @@ const BACKEND_TLS: &str = "### BackendTLSPolicies";
 const BACKENDS: &str = "### Backends";
 
 /// The files of `crates/resolve/src` that write reasons, and whose objects have them.
-const WRITERS: [(&str, &[&str]); 14] = [
+const WRITERS: [(&str, &[&str]); 16] = [
     ("backend_tls.rs", &[BACKEND_TLS, ROUTES]),
+    ("backend_tls/authorities.rs", &[BACKEND_TLS]),
+    ("backend_tls/own.rs", &[ROUTES]),
     ("build/backends.rs", &[ROUTES, BACKENDS]),
     ("build/filters.rs", &[ROUTES]),
     ("build/route_filter.rs", &[ROUTES]),
@@ -31,8 +33,9 @@ const WRITERS: [(&str, &[&str]); 14] = [
 
 /// Words of the same form in those files that are no reasons: kinds, types of conditions, values of fields; and reasons
 /// about which there is nothing to do.
-const OTHERS: [&str; 35] = [
+const OTHERS: [&str; 36] = [
     "Accepted",
+    "Auto",
     "Backend",
     "BackendTLSPolicy",
     "CORS",
