@@ -140,9 +140,11 @@ pub(crate) fn of_client(
         name: reference.name.clone(),
     };
     let found = certificate(&reference, owner, resources);
-    Some(found.map_err(|it| match it.reason {
-        Reason::RefNotPermitted => it,
-        _ => problem(&it.message),
+    Some(found.map_err(|it| {
+        if it.reason == Reason::RefNotPermitted {
+            return it;
+        }
+        problem(&it.message)
     }))
 }
 
