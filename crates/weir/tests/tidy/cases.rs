@@ -1,17 +1,24 @@
-//! The page about routing names the tests that hold each line of it: they are there.
+//! Pages that name the tests that hold each line of theirs: the tests are there.
 
 use std::collections::BTreeSet;
 
 use crate::{File, files, none_of};
 
-const PAGE: &str = "docs/routing.md";
-/// Before each table of the page, where its tests lie.
+/// The pages, each with how many tests it names at least.
+const PAGES: [(&str, usize); 2] = [("docs/routing.md", 30), ("docs/tls.md", 25)];
+/// Before each table of tests, where they lie.
 const BELOW: &str = "Below `";
 
 #[test]
-fn the_tests_that_the_page_about_routing_names_are_there() {
+fn the_tests_that_pages_name_are_there() {
+    for (page, least) in PAGES {
+        the_tests_of(page, least);
+    }
+}
+
+fn the_tests_of(path: &str, least: usize) {
     let files = files();
-    let page = files.iter().find(|it| it.path == PAGE);
+    let page = files.iter().find(|it| it.path == path);
     let page = page.expect("the page is there");
     let mut folder = "";
     let (mut wrong, mut named) = (Vec::new(), BTreeSet::new());
@@ -19,27 +26,29 @@ fn the_tests_that_the_page_about_routing_names_are_there() {
         if let Some(rest) = line.strip_prefix(BELOW) {
             folder = rest.split('`').next().unwrap_or_default();
         }
-        let Some(row) = line.strip_prefix("| ").filter(|it| *it != "what | tests |") else {
+        let row = line.strip_prefix("| ");
+        let row = row.filter(|it| *it != "what | tests |" && !folder.is_empty());
+        let Some(row) = row else {
             continue;
         };
         let tests = row.rsplit(" | ").next().unwrap_or_default();
         let tests: Vec<_> = tests.split('`').filter(|it| it.contains("::")).collect();
         if tests.is_empty() {
-            wrong.push(format!("{PAGE}:{number}: no test holds this line"));
+            wrong.push(format!("{path}:{number}: no test holds this line"));
         }
         for test in tests {
             named.insert(test);
             if !is_there(&files, folder, test) {
                 wrong.push(format!(
-                    "{PAGE}:{number}: there is no test {test} below {folder}"
+                    "{path}:{number}: there is no test {test} below {folder}"
                 ));
             }
         }
     }
     none_of(&wrong, "rename them in the page as well");
     assert!(
-        named.len() > 30,
-        "only {} tests: is this the page?",
+        named.len() >= least,
+        "{path}: only {} tests: is this the page?",
         named.len()
     );
 }
