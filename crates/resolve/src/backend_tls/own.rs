@@ -183,7 +183,10 @@ fn known<T: Copy + PartialEq>(
         return Ok(all.to_vec());
     };
     let mut known = Vec::new();
-    for it in written.iter().filter_map(|it| named(it)) {
+    // Envoy writes suites of the same rank as `[A|B]`.
+    let words = written.iter();
+    let words = words.flat_map(|it| it.trim_matches(['[', ']']).split('|'));
+    for it in words.filter_map(named) {
         if !known.contains(&it) {
             known.push(it);
         }

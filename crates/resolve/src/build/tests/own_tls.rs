@@ -139,7 +139,7 @@ fn a_backend_says_whom_to_trust_or_is_not_accepted() {
         ),
         (
             system(
-                json!({"minVersion": "1.0", "maxVersion": "1.2", "ciphers": ["ECDHE-RSA-AES128-GCM-SHA256", "none"], "ecdhCurves": ["P-256"]}),
+                json!({"minVersion": "1.0", "maxVersion": "1.2", "ciphers": ["[ECDHE-RSA-AES128-GCM-SHA256|AES128-SHA]", "none"], "ecdhCurves": ["P-256"]}),
             ),
             Ok("system, its own, V1_2-V1_2, 1 ciphers, 1 curves, Negotiated, none".to_owned()),
         ),

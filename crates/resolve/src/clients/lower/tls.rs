@@ -103,16 +103,22 @@ pub(super) fn lower(
             .flat_map(|it| it.trim_matches(['[', ']']).split('|'))
             .map(str::to_owned)
             .collect();
-        known(&words, "ciphers", "Ciphers", cipher, found)
+        known(&words, "ciphers", "Ciphers", CipherSuite::named, found)
     });
     let curves = ecdh_curves
         .filter(|it| !it.is_empty())
-        .map(|words| known(&words, "ecdhCurves", "ECDHCurves", curve, found));
+        .map(|words| known(&words, "ecdhCurves", "ECDHCurves", Curve::named, found));
     let alpn = alpn_protocols.map(|words| {
         if words.is_empty() {
             Vec::new()
         } else {
-            known(&words, "alpnProtocols", "ALPNProtocols", protocol, found)
+            known(
+                &words,
+                "alpnProtocols",
+                "ALPNProtocols",
+                AlpnProtocol::named,
+                found,
+            )
         }
     });
     TlsSettings {
@@ -149,48 +155,6 @@ fn known<T: PartialEq>(
         found.add(TLS, format!("tls.{field}"), text);
     }
     all
-}
-
-fn cipher(word: &str) -> Option<CipherSuite> {
-    Some(match word {
-        "ECDHE-ECDSA-AES128-GCM-SHA256" | "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" => {
-            CipherSuite::EcdheEcdsaAes128GcmSha256
-        }
-        "ECDHE-RSA-AES128-GCM-SHA256" | "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" => {
-            CipherSuite::EcdheRsaAes128GcmSha256
-        }
-        "ECDHE-ECDSA-AES256-GCM-SHA384" | "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384" => {
-            CipherSuite::EcdheEcdsaAes256GcmSha384
-        }
-        "ECDHE-RSA-AES256-GCM-SHA384" | "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" => {
-            CipherSuite::EcdheRsaAes256GcmSha384
-        }
-        "ECDHE-ECDSA-CHACHA20-POLY1305" | "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256" => {
-            CipherSuite::EcdheEcdsaChacha20Poly1305
-        }
-        "ECDHE-RSA-CHACHA20-POLY1305" | "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256" => {
-            CipherSuite::EcdheRsaChacha20Poly1305
-        }
-        _ => return None,
-    })
-}
-
-fn curve(word: &str) -> Option<Curve> {
-    Some(match word {
-        "X25519" => Curve::X25519,
-        "P-256" => Curve::P256,
-        "P-384" => Curve::P384,
-        _ => return None,
-    })
-}
-
-fn protocol(word: &str) -> Option<AlpnProtocol> {
-    Some(match word {
-        "h2" => AlpnProtocol::H2,
-        "http/1.1" => AlpnProtocol::Http11,
-        "http/1.0" => AlpnProtocol::Http10,
-        _ => return None,
-    })
 }
 
 /// Which clients are let in; none: what says so cannot be used, and the policy is invalid.
