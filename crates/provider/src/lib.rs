@@ -1,12 +1,14 @@
-//! Fills the resources from files, keeps what was last good, and says where in a file a finding is.
+//! Fills the resources from files or from a cluster, keeps what was last good, and says where in a file a finding is.
 //!
-//! [`read`] reads once; [`Watch`] reads and follows. Both give a [`Loaded`].
+//! [`read`] reads files once; [`Watch`] reads and follows them. Both give a [`Loaded`], and so does `kubernetes::Watch`.
 
 #![warn(missing_docs)]
 
 mod burst;
 mod document;
 mod followed;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 mod lines;
 mod others;
 mod parsed;
@@ -60,11 +62,11 @@ pub struct Location {
     pub line: usize,
 }
 
-/// Something wrong in a file.
+/// Something wrong in a file, or with an object of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
-    /// Where.
-    pub location: Location,
+    /// Where; none: it does not stand in a file.
+    pub location: Option<Location>,
     /// How bad it is.
     pub severity: Severity,
     /// The object, where there is one.
@@ -107,7 +109,7 @@ impl Loaded {
         } = diagnostic.clone();
         let location = self.locate(&object, &field)?;
         Some(Finding {
-            location,
+            location: Some(location),
             severity,
             object: Some(object),
             field,

@@ -364,7 +364,7 @@ impl<'f> Gathered<'f> {
         };
         let (severity, field) = (Severity::Error, FieldPath::default());
         self.findings.push(Finding {
-            location,
+            location: Some(location),
             severity,
             object: None,
             field,
@@ -387,7 +387,7 @@ impl<'f> Gathered<'f> {
             } else {
                 ""
             };
-            let location = place.location(field.as_str());
+            let location = Some(place.location(field.as_str()));
             // An API server's sentences may end in a full stop, after which nothing goes on.
             let message = if kept.is_empty() {
                 message
@@ -411,7 +411,7 @@ impl<'f> Gathered<'f> {
         let message = format!(
             "{object} is also in {file}:{line}, which is the one that counts: remove one of them"
         );
-        let (location, object) = (place.location(""), Some(object.clone()));
+        let (location, object) = (Some(place.location("")), Some(object.clone()));
         let (severity, field) = (Severity::Error, FieldPath::default());
         self.findings.push(Finding {
             location,
@@ -456,7 +456,7 @@ impl Place<'_> {
 }
 
 /// Keeps the first findings and counts the rest.
-fn limit(findings: &mut Vec<Finding>) {
+pub(crate) fn limit(findings: &mut Vec<Finding>) {
     let more = findings.len().saturating_sub(MAX_FINDINGS);
     let Some(first) = findings.get(MAX_FINDINGS) else {
         return;

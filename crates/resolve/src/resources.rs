@@ -129,6 +129,21 @@ impl Resources {
             .chain(of(other_policies, Object::OtherPolicy))
     }
 
+    /// Whether both have the same objects in memory, EndpointSlices aside: then they resolve to the same, and at most the
+    /// [endpoints](crate::endpoints) differ.
+    pub fn is_same_but_endpoints(&self, other: &Self) -> bool {
+        let is_other = |it: &Object| !matches!(it, Object::EndpointSlice(_));
+        let (ours, theirs) = (self.objects(), other.objects());
+        let (mut ours, mut theirs) = (ours.filter(is_other), theirs.filter(is_other));
+        loop {
+            match (ours.next(), theirs.next()) {
+                (None, None) => return true,
+                (Some(one), Some(two)) if one.is_same(&two) => {}
+                (_, _) => return false,
+            }
+        }
+    }
+
     /// Takes out the object of this kind and name.
     pub fn remove(&mut self, object: &Object) {
         let reference = object.object_ref();

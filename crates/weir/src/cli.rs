@@ -4,6 +4,7 @@
 
 mod diff;
 mod generate;
+mod kubernetes;
 mod live;
 mod run;
 mod test;
@@ -20,8 +21,9 @@ use weir_resolve::api::DEFAULT_CONTROLLER_NAME;
 
 pub(crate) use diff::{DiffArgs, DiffFormat};
 pub(crate) use generate::{CrdsArgs, GenerateArgs, Generated, ManArgs, ReferenceArgs};
+pub(crate) use kubernetes::KubernetesArgs;
 pub(crate) use live::{ClientArgs, LogLevelArgs, RollbackArgs, SupportBundleArgs};
-pub(crate) use run::{ExposureArgs, RunArgs};
+pub(crate) use run::{ExposureArgs, ProviderKind, RunArgs};
 pub(crate) use test::TestArgs;
 use values::access_log;
 pub(crate) use values::{Admin, PortMapping, duration, log_level};
@@ -49,6 +51,7 @@ const EXAMPLES: &str = "\
 Examples:
   weir quickstart                     a gateway with backends, and what to try on it
   weir run ./gateway                  serve what a folder of YAML says, and follow its edits
+  weir run --provider kubernetes      serve what a cluster says, and write statuses back
   weir check ./gateway                everything that is wrong in it
   weir explain shop ./gateway         the policy of the route `shop`, and where it comes from
   weir explain --request 'GET http://shop.example.com/cart' ./gateway

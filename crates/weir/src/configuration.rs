@@ -56,6 +56,27 @@ impl Configuration {
         }
     }
 
+    /// This configuration with what was read now, where that differs in EndpointSlices alone; none: it differs in more.
+    pub(crate) fn with_endpoints(
+        &self,
+        loaded: &Arc<Loaded>,
+        overrides: &[BackendOverride],
+    ) -> Option<Self> {
+        let before = &self.loaded;
+        let same = before.findings == loaded.findings
+            && before.missing == loaded.missing
+            && before.resources.is_same_but_endpoints(&loaded.resources);
+        same.then(|| {
+            let mut endpoints = weir_resolve::endpoints(&loaded.resources);
+            overrides::apply(overrides, &mut endpoints);
+            Self {
+                loaded: Arc::clone(loaded),
+                resolution: self.resolution.clone(),
+                endpoints,
+            }
+        })
+    }
+
     /// All that is wrong at a moment, sorted by place.
     pub(crate) fn findings(&self, overrides: &[BackendOverride], now: Timestamp) -> Vec<Finding> {
         let Self {

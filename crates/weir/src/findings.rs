@@ -173,7 +173,7 @@ pub(crate) fn of_file(finding: &weir_provider::Finding) -> Finding {
         message,
     } = finding.clone();
     Finding {
-        location: Some(location),
+        location,
         severity,
         id: id.into(),
         object,

@@ -24,6 +24,7 @@ use crate::history::History;
 use crate::in_force::{self, InForce, Unserved};
 use crate::metrics::{Metrics, Observed};
 use crate::overrides::BackendOverride;
+use crate::provided::StatusSender;
 
 /// How long until ports that could not be bound are tried again.
 const BIND_AGAIN: Duration = Duration::from_secs(1);
@@ -53,6 +54,8 @@ pub(crate) struct Follower {
     /// Where the configuration in force is published.
     pub(crate) in_force: watch::Sender<Option<Arc<InForce>>>,
     pub(crate) history: Arc<History>,
+    /// Where statuses are told, if anywhere.
+    pub(crate) statuses: Option<StatusSender>,
     /// The newest reading, if it is not in force because an earlier configuration is held.
     pub(crate) waiting: Option<Arc<Loaded>>,
 }
@@ -135,6 +138,17 @@ impl Follower {
             self.metrics.failed();
         }
         let start = Instant::now();
+        let current = self.in_force.borrow().clone();
+        if let Some(current) = current
+            && !current.held
+            && let Some(configuration) = current
+                .configuration
+                .with_endpoints(&loaded, &self.overrides)
+        {
+            // What the memo was last shown differs in nothing that it looks at.
+            self.put_in_force(Arc::new(configuration), start.elapsed(), None);
+            return;
+        }
         let Self {
             context,
             overrides,
@@ -229,6 +243,9 @@ impl Follower {
         self.metrics.observe(observed(&new));
         let previous = self.in_force.borrow().clone();
         log(previous.as_deref(), &new);
+        if let Some(statuses) = &self.statuses {
+            statuses.send_replace(Some(Arc::new(new.statuses().clone())));
+        }
         let new = Arc::new(new);
         if previous.is_none_or(|it| is_other(&it, &new)) {
             self.history.add(Arc::clone(&new));

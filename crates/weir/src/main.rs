@@ -22,6 +22,7 @@ mod output;
 mod overload;
 mod overrides;
 mod policy_test;
+mod provided;
 mod question;
 mod run;
 mod serve;

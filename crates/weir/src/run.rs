@@ -1,6 +1,6 @@
-//! Wires the parts together, from files to traffic, and lives until a signal.
+//! Wires the parts together, from files or a cluster to traffic, and lives until a signal.
 //!
-//! Files -> the follower (resolves) -> the proxy; the admin API looks on.
+//! Provider -> the follower (resolves) -> the proxy; the admin API looks on.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -15,7 +15,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use weir_provider::{Source, Watch};
 use weir_proxy::{ListenError, Options, Proxy};
 use weir_resolve::{Context, Memo};
 
@@ -26,9 +25,9 @@ use crate::handover::{self, Sockets};
 use crate::history::History;
 use crate::in_force::InForce;
 use crate::metrics::Metrics;
-use crate::output;
 use crate::overload;
 use crate::overrides::BackendOverride;
+use crate::provided::{Followed, Provider, Watching};
 use crate::shutdown::{Signals, Stop};
 use crate::system;
 use crate::telemetry::LogControl;
@@ -39,7 +38,7 @@ const ORDERS: usize = 8;
 /// What a gateway is run with.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    pub(crate) sources: Vec<Source>,
+    pub(crate) provider: Provider,
     pub(crate) context: Context,
     pub(crate) overrides: Vec<BackendOverride>,
     pub(crate) proxy: Options,
@@ -74,7 +73,7 @@ pub(crate) struct Gateway {
     relieved: CancellationToken,
     drain_timeout: Duration,
     /// Ends the watch when dropped.
-    _watch: Watch,
+    watching: Watching,
 }
 
 /// Runs a gateway until a signal. `started` is called when the first configuration is in force.
@@ -147,7 +146,7 @@ fn stopped_at_once(stop: Stop) -> ExitCode {
 impl Gateway {
     fn start(setup: Setup) -> Result<Self> {
         let Setup {
-            sources,
+            provider,
             context,
             overrides,
             proxy,
@@ -181,6 +180,7 @@ impl Gateway {
         let probes_listener = probes
             .map(|address| admin::bind_probes(address, probes_before))
             .transpose()?;
+        let opened = provider.open()?;
         let local = |listener: &TcpListener| {
             let address = listener.local_addr();
             address.context("cannot tell an address that was bound")
@@ -201,7 +201,8 @@ impl Gateway {
         let state = |address| AdminState {
             address,
             token: token.clone(),
-            sources: sources.iter().map(source_name).collect(),
+            sources: opened.names(),
+            waiting: opened.waiting(),
             in_force: in_force.clone(),
             proxy: Arc::clone(&proxy),
             metrics: Arc::clone(&metrics),
@@ -221,7 +222,11 @@ impl Gateway {
             spawn("weir-probes", serving)?;
             info!(%address, "probes and metrics are served");
         }
-        let (watch, mut loaded) = output::with_progress("reading", || Watch::start(sources))?;
+        let Followed {
+            watching,
+            mut loaded,
+            statuses,
+        } = opened.first()?;
         let follower_proxy = Arc::clone(&proxy);
         let mut follower = Follower {
             context,
@@ -230,6 +235,7 @@ impl Gateway {
             metrics,
             memo: Memo::default(),
             in_force: publish,
+            statuses,
             history,
             waiting: None,
         };
@@ -239,8 +245,12 @@ impl Gateway {
             refuse_to_take_over(&first.missing)?;
         }
         follower.apply(first);
-        refuse_to_serve_nothing(in_force.borrow().as_deref())?;
-        if let (Some(_), Some(in_force)) = (&predecessor, in_force.borrow().as_deref()) {
+        refuse_to_serve_nothing(in_force.borrow().as_deref(), &watching)?;
+        if let (Some(_), true, Some(in_force)) = (
+            &predecessor,
+            watching.ends_unserved(),
+            in_force.borrow().as_deref(),
+        ) {
             refuse_to_take_over(&in_force.reasons_not_ready())?;
         }
         warn_of_idle_mappings(&port_map, in_force.borrow().as_deref());
@@ -280,7 +290,7 @@ impl Gateway {
             draining,
             relieved,
             drain_timeout,
-            _watch: watch,
+            watching,
         })
     }
 
@@ -302,19 +312,23 @@ impl Gateway {
             draining,
             relieved: _,
             drain_timeout,
-            _watch: _,
+            watching,
         } = self;
         draining.cancel();
+        watching.stop();
         proxy.drain(drain_timeout)
     }
 }
 
 /// A gateway that can serve none of its ports at the start is better ended, so that somebody sees it.
-fn refuse_to_serve_nothing(in_force: Option<&InForce>) -> Result<()> {
+fn refuse_to_serve_nothing(in_force: Option<&InForce>, watching: &Watching) -> Result<()> {
     let Some(in_force) = in_force else {
         bail!("the policy engine failed on these files, which is a defect of Weir")
     };
-    if in_force.addresses.is_empty() && !in_force.unserved.errors.is_empty() {
+    if watching.ends_unserved()
+        && in_force.addresses.is_empty()
+        && !in_force.unserved.errors.is_empty()
+    {
         let errors = in_force
             .unserved
             .errors
@@ -354,12 +368,5 @@ fn warn_of_idle_mappings(port_map: &BTreeMap<u16, u16>, in_force: Option<&InForc
         warn!(
             "--port-map {port}={local} has no effect yet: no listener that is served has the port {port}"
         );
-    }
-}
-
-fn source_name(source: &Source) -> String {
-    match source {
-        Source::Path(path) => path.display().to_string(),
-        Source::Stdin => "-".to_owned(),
     }
 }

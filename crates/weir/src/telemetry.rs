@@ -49,9 +49,9 @@ pub(crate) fn init(args: &LogArgs, default_level: &str) -> Result<LogControl> {
 }
 
 /// What a level or a filter lets through. Of the library for HTTP/2 only errors, unless the filter names it: it warns of
-/// what clients send, who could fill the log by that.
+/// what clients send, who could fill the log by that. What the client of a cluster says is said by us, once and in words.
 fn filter(text: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(format!("h2=error,{text}"))
+    EnvFilter::try_new(format!("h2=error,kube_client=off,kube_runtime=off,{text}"))
 }
 
 impl LogControl {

@@ -95,13 +95,14 @@ fn findings(yaml: &str) -> Vec<(String, String)> {
     };
     let resolution = weir_resolve::resolve(&loaded.resources, &context, &mut Memo::default());
 
+    let line = |it: &weir_provider::Finding| it.location.as_ref().map_or(0, |it| it.line);
     let mut found: Vec<(String, String)> = loaded
         .findings
         .iter()
         .map(|it| {
             (
                 it.id.to_owned(),
-                format!("{}: {}: {}", it.location.line, it.field, it.message),
+                format!("{}: {}: {}", line(it), it.field, it.message),
             )
         })
         .collect();

@@ -36,14 +36,12 @@ fn load(folder: &Path) -> Loaded {
 
 /// `file:line id field`, with the file's place in the folder.
 fn place(folder: &Path, finding: &Finding) -> String {
-    let file = Path::new(&finding.location.file);
+    let location = finding.location.as_ref().expect("files have places");
+    let file = Path::new(&location.file);
     let file = file.strip_prefix(folder).unwrap_or(file).display();
-    format!(
-        "{file}:{} {} {}",
-        finding.location.line, finding.id, finding.field
-    )
-    .trim_end()
-    .to_owned()
+    format!("{file}:{} {} {}", location.line, finding.id, finding.field)
+        .trim_end()
+        .to_owned()
 }
 
 /// The names of what is in force.

@@ -31,9 +31,15 @@ pub(super) fn reasons_not_ready(state: &AdminState) -> Vec<String> {
     if state.draining.is_cancelled() {
         return vec!["draining: the process is about to end".to_owned()];
     }
-    match state.in_force.borrow().as_ref() {
-        Some(in_force) => in_force.reasons_not_ready(),
-        None => vec!["no configuration is in force yet".to_owned()],
+    match (state.in_force.borrow().as_ref(), &state.waiting) {
+        // In a cluster one Gateway of many that cannot be served must not take the others out of service.
+        (Some(_), Some(_)) => Vec::new(),
+        (Some(in_force), None) => in_force.reasons_not_ready(),
+        (None, waiting) => {
+            let mut reasons = vec!["no configuration is in force yet".to_owned()];
+            reasons.extend(waiting.iter().flat_map(|it| it.borrow().clone()));
+            reasons
+        }
     }
 }
 

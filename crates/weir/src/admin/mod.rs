@@ -44,6 +44,8 @@ pub(crate) struct AdminState {
     pub(crate) token: Option<Token>,
     /// Where resources are read from.
     pub(crate) sources: Vec<String>,
+    /// What a cluster still has to tell before anything can be served; none: resources come from files.
+    pub(crate) waiting: Option<watch::Receiver<Vec<String>>>,
     pub(crate) in_force: watch::Receiver<Option<Arc<InForce>>>,
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) metrics: Arc<Metrics>,

@@ -4,14 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use weir_proxy::{AccessLogTarget, TextFormat};
 
 use super::values::{access_log, duration};
-use super::{Admin, PortMapping, ResourceArgs};
+use super::{Admin, KubernetesArgs, PortMapping, ReadingArgs};
 use crate::overrides::BackendOverride;
 
-/// Serve what files say, and follow their edits.
+/// Serve what files or a cluster say, and follow their edits.
 ///
 /// Edits take effect within milliseconds. What is broken is reported in the log and on the admin API, and its last
 /// good version stays in force. Requests in progress are never dropped by a change.
@@ -31,10 +31,17 @@ be read, 130 or 143 stopped at once.
 Examples:
   weir run ./gateway --port-map 80=8080
   weir run ./gateway --backend default/shop:80=127.0.0.1:3000
-  kustomize build . | weir run -")]
+  kustomize build . | weir run -
+  weir run --provider kubernetes --kubeconfig ~/.kube/config --watch-namespaces shop,payments")]
 pub(crate) struct RunArgs {
+    /// Folders and files to read (*.yaml, *.yml, *.json; folders with all that is in them), or `-` for standard input.
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Where resources come from.
+    #[arg(long, value_name = "PROVIDER", default_value = "files")]
+    pub(crate) provider: ProviderKind,
     #[command(flatten)]
-    pub(crate) resources: ResourceArgs,
+    pub(crate) reading: ReadingArgs,
     /// Serve the port A of Gateways on the local port B; 0: any free one. May be repeated or a list with commas.
     #[arg(long, value_name = "A=B", value_delimiter = ',')]
     pub(crate) port_map: Vec<PortMapping>,
@@ -78,6 +85,17 @@ pub(crate) struct RunArgs {
     /// 500 on are all logged.
     #[arg(long, value_name = "PERCENT", default_value = "100", value_parser = super::values::per_million)]
     pub(crate) access_log_sample: u32,
+    #[command(flatten)]
+    pub(crate) kubernetes: KubernetesArgs,
+}
+
+/// Where resources come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProviderKind {
+    /// The files and folders that are named.
+    Files,
+    /// The API server of a cluster, which is told statuses.
+    Kubernetes,
 }
 
 /// Where the process can be looked at and told what to do.

@@ -19,6 +19,7 @@ use weir_proxy::{Limits, Options};
 use super::run::one_per_core;
 use crate::cli::{QuickstartArgs, ReadingArgs};
 use crate::overrides::BackendOverride;
+use crate::provided::Provider;
 use crate::run::{self, Exposure, Gateway, Setup};
 use crate::telemetry::LogControl;
 use crate::{echo, output};
@@ -82,7 +83,7 @@ pub(crate) fn quickstart(args: QuickstartArgs, log: LogControl) -> Result<ExitCo
         seed: None,
     };
     let setup = Setup {
-        sources: vec![Source::Path(folder.path().to_owned())],
+        provider: Provider::Files(vec![Source::Path(folder.path().to_owned())]),
         context: ReadingArgs {
             controller_name: None,
             allow_unenforced: false,

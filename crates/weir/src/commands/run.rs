@@ -1,6 +1,7 @@
 //! `weir run`: from the command line to a running gateway.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 
@@ -9,16 +10,22 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use weir_limiter::Clock;
 use weir_proxy::{AccessLogForm, AccessLogOptions, Limits, Options};
+use weir_resolve::Context;
 
 use crate::admin::Token;
-use crate::cli::{self, Cli, ExposureArgs, PortMapping, ResourceArgs, RunArgs};
+use crate::cli::{
+    self, Cli, ExposureArgs, KubernetesArgs, PortMapping, ProviderKind, ReadingArgs, RunArgs,
+};
+use crate::provided::Provider;
 use crate::run::{self, Exposure, Setup};
 use crate::telemetry::LogControl;
 
 /// Serves until a signal.
 pub(crate) fn run(args: RunArgs, log: LogControl) -> Result<ExitCode> {
     let RunArgs {
-        resources,
+        paths,
+        provider,
+        reading,
         port_map,
         backend,
         workers,
@@ -37,8 +44,9 @@ pub(crate) fn run(args: RunArgs, log: LogControl) -> Result<ExitCode> {
         access_log_fields,
         access_log_format,
         access_log_sample,
+        kubernetes,
     } = args;
-    let ResourceArgs { paths, reading } = resources;
+    let (provider, context) = provider_of(provider, &paths, reading, kubernetes);
     let port_map = one_to_one(&port_map).unwrap_or_else(|message| {
         Cli::command()
             .error(ErrorKind::ArgumentConflict, message)
@@ -66,8 +74,8 @@ pub(crate) fn run(args: RunArgs, log: LogControl) -> Result<ExitCode> {
         seed: None,
     };
     let setup = Setup {
-        sources: cli::sources(&paths),
-        context: reading.context(),
+        provider,
+        context,
         overrides: backend,
         proxy,
         exposure: Exposure {
@@ -81,6 +89,47 @@ pub(crate) fn run(args: RunArgs, log: LogControl) -> Result<ExitCode> {
         max_memory,
     };
     run::run(setup, |_| Ok(()))
+}
+
+/// Where resources come from, and what they do not say.
+fn provider_of(
+    kind: ProviderKind,
+    paths: &[PathBuf],
+    reading: ReadingArgs,
+    kubernetes: KubernetesArgs,
+) -> (Provider, Context) {
+    let refuse = |kind, message: String| -> ! { Cli::command().error(kind, message).exit() };
+    let mut context = reading.context();
+    match (kind, paths) {
+        (ProviderKind::Files, []) => refuse(
+            ErrorKind::MissingRequiredArgument,
+            "name the files and folders to serve, or a cluster with --provider kubernetes"
+                .to_owned(),
+        ),
+        (ProviderKind::Files, paths) => (Provider::Files(cli::sources(paths)), context),
+        (ProviderKind::Kubernetes, []) => {
+            // A cluster may have other controllers, and backends that are not everybody's to reach.
+            context.every_class = false;
+            context.allow_loopback = false;
+            let provider = kubernetes.provider(context.controller_name.clone(), identity());
+            let provider =
+                provider.unwrap_or_else(|message| refuse(ErrorKind::ValueValidation, message));
+            (provider, context)
+        }
+        (ProviderKind::Kubernetes, _) => refuse(
+            ErrorKind::ArgumentConflict,
+            "--provider kubernetes reads no files: leave the paths out".to_owned(),
+        ),
+    }
+}
+
+/// What no other replica is called, also when it has the same name and process number on another machine.
+fn identity() -> String {
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy().into_owned();
+    let random =
+        std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
+    format!("{host}_{random:016x}")
 }
 
 /// The workers of a gateway that was not told how many: one for each core.
