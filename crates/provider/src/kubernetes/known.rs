@@ -472,3 +472,6 @@ fn object_ref(reference: &Reference) -> ObjectRef {
         name,
     }
 }
+
+#[cfg(test)]
+mod tests;
