@@ -41,7 +41,7 @@ pub(crate) fn measure(binary: &Path) -> Result<()> {
         let begun = Instant::now();
         folder::write_route(place.path(), route, edit + 1)?;
         loop {
-            let response = client.get(&host)?;
+            let response = client.get(&host, "/")?;
             let took = begun.elapsed();
             ensure!(
                 response.status == 200,
@@ -97,7 +97,7 @@ fn steady(address: SocketAddr, stop: &AtomicBool) -> Result<(usize, Vec<Duration
         next += Duration::from_secs(1) / LOAD_PER_SECOND;
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
         let begun = Instant::now();
-        let response = client.get(&folder::host(latencies.len() % ROUTES))?;
+        let response = client.get(&folder::host(latencies.len() % ROUTES), "/")?;
         latencies.push(begun.elapsed());
         ensure!(
             response.status == 200,

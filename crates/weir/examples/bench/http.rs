@@ -28,9 +28,9 @@ impl Client {
         })
     }
 
-    /// One GET.
-    pub(crate) fn get(&mut self, host: &str) -> Result<Response> {
-        let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    /// One GET of a path.
+    pub(crate) fn get(&mut self, host: &str, path: &str) -> Result<Response> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n");
         self.stream.write_all(request.as_bytes())?;
         self.buffer.clear();
         let mut chunk = [0; 4096];

@@ -20,7 +20,7 @@ pub(crate) fn measure(binary: &Path) -> Result<()> {
             .map(|_| Client::connect(gateway.address))
             .collect::<Result<Vec<_>>>()?;
         for request in 0..REQUESTS {
-            let response = clients[request % 10].get(&folder::host(request % asked))?;
+            let response = clients[request % 10].get(&folder::host(request % asked), "/")?;
             ensure!(
                 response.status == 200,
                 "a request failed: {}",

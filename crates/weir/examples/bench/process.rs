@@ -1,11 +1,14 @@
 //! The process that is measured: started on free ports, looked at through `/proc`, ended when it is dropped.
 
+use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+use crate::interrupt;
 
 /// A running process.
 pub(crate) struct Process {
@@ -29,39 +32,39 @@ pub(crate) fn free_port() -> Result<u16> {
 /// `weir run` on a folder whose Gateway listens on port 80.
 pub(crate) fn weir(binary: &Path, folder: &Path, workers: Option<usize>) -> Result<Process> {
     let port = free_port()?;
-    let mut command = pinned(binary, workers == Some(1));
+    let mut command = on_core(binary, None);
     command.arg("run").arg(folder);
-    command.args([
-        "--port-map",
-        &format!("80={port}"),
-        "--admin",
-        "off",
-        "--access-log",
-        "off",
-        "--log-level",
-        "warn",
-    ]);
+    command.args(["--port-map", &format!("80={port}"), "--admin", "off"]);
+    command.args(["--access-log", "off", "--log-level", "warn"]);
     if let Some(workers) = workers {
         command.args(["--workers", &workers.to_string()]);
     }
     start(command, port)
 }
 
-/// A command on core 0 where it is to have one core of its own, and `taskset` is there.
-pub(crate) fn pinned(program: &Path, alone: bool) -> Command {
-    on_core(program, alone.then_some(0))
+/// A command on a core, where `taskset` is there; where `setpriv` is, it ends with this process, however that ends.
+pub(crate) fn on_core(program: &Path, core: Option<usize>) -> Command {
+    let mut words: Vec<OsString> = Vec::new();
+    if installed("setpriv").is_some() {
+        words.extend(["setpriv", "--pdeathsig", "KILL"].map(OsString::from));
+    }
+    if let Some(core) = core
+        && installed("taskset").is_some()
+    {
+        words.extend(["taskset", "-c", &core.to_string()].map(OsString::from));
+    }
+    words.push(program.into());
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
 }
 
-/// A command on a core.
-pub(crate) fn on_core(program: &Path, core: Option<usize>) -> Command {
-    match core {
-        Some(core) if Path::new("/usr/bin/taskset").exists() => {
-            let mut command = Command::new("taskset");
-            command.args(["-c", &core.to_string()]).arg(program);
-            command
-        }
-        _ => Command::new(program),
-    }
+/// Where a program of the system is.
+pub(crate) fn installed(name: &str) -> Option<PathBuf> {
+    ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"]
+        .map(|folder| Path::new(folder).join(name))
+        .into_iter()
+        .find(|path| path.exists())
 }
 
 /// Starts a command that will serve on this port of loopback, and waits until it does.
@@ -74,8 +77,9 @@ pub(crate) fn start(mut command: Command, port: u16) -> Result<Process> {
         child,
         address: SocketAddr::from(([127, 0, 0, 1], port)),
     };
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(60);
     while TcpStream::connect(process.address).is_err() {
+        interrupt::check()?;
         if let Some(status) = process.child.try_wait()? {
             bail!("{command:?} ended at once: {status}");
         }
