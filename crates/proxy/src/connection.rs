@@ -144,7 +144,14 @@ pub(crate) async fn serve(
         let noted = Rc::default();
         let io = Noticed::http2(stream, Rc::clone(&noted));
         let settings = settings_of(&worker, &connection);
-        http2::serve(worker, (io, noted), connection, &settings, drain).await;
+        Box::pin(http2::serve(
+            worker,
+            (io, noted),
+            connection,
+            &settings,
+            drain,
+        ))
+        .await;
     } else {
         serve_http(worker, stream, connection, drain).await;
     }
@@ -299,7 +306,7 @@ async fn serve_http(
             Event::Ended(Ok(())) => {
                 if let Some(tunnel) = tunnel.take() {
                     let http1::Parts { io, read_buf, .. } = served.into_parts();
-                    tunnel.run(io.into_inner().unwatched(&read_buf)).await;
+                    Box::pin(tunnel.run(io.into_inner().unwatched(&read_buf))).await;
                 }
                 return;
             }
@@ -307,8 +314,9 @@ async fn serve_http(
                 let http1::Parts { io, read_buf, .. } = served.into_parts();
                 let noted = Rc::default();
                 let io = io.into_inner().with_http2(&read_buf, Rc::clone(&noted));
-                return http2::serve(worker, (io, noted), connection, &settings, drain.clone())
-                    .await;
+                let drain = drain.clone();
+                let served = http2::serve(worker, (io, noted), connection, &settings, drain);
+                return Box::pin(served).await;
             }
             Event::Ended(Err(error)) => return ended(&worker, &connection, &error),
             Event::Drain => {

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -248,13 +248,13 @@ impl Exchange {
         upload.is_some_and(|upload| upload.is_abandoned())
     }
 
-    /// Waits for something within the time limits, reading ahead what the client sends meanwhile.
+    /// Waits for something within the time limits, reading ahead what the client sends meanwhile. It is pinned by the
+    /// caller, because a future that takes another by value has room for it twice.
     pub(crate) async fn within<T>(
         &mut self,
         attempt: Option<&AttemptLimit>,
-        future: impl Future<Output = T>,
+        mut future: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Expired> {
-        let mut future = pin!(future);
         std::future::poll_fn(|cx| {
             if let Poll::Ready(done) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(done));

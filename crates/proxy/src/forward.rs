@@ -1,5 +1,6 @@
 //! Forwarding: a request goes to an endpoint, again where the route's policy says so, until there is an answer.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use smallvec::SmallVec;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use weir_plan::features::retry::Retry;
 use weir_plan::{DirectResponse, Forward, ForwardedScheme, SplitTarget, WeightedTarget};
 
@@ -196,14 +197,14 @@ async fn attempts(
         let scheme = scheme(exchange, cluster);
         let sending = async {
             match through {
-                true => cluster.connect_through(&endpoint, &limit).await,
+                true => Box::pin(cluster.connect_through(&endpoint, &limit)).await,
                 false => {
                     let sent = cluster.send(worker, &endpoint, request, scheme, &limit);
                     sent.await
                 }
             }
         };
-        let outcome = match exchange.within(Some(&limit), sending).await {
+        let outcome = match exchange.within(Some(&limit), pin!(sending)).await {
             Ok(Ok(response)) => Outcome::Response(response),
             Ok(Err(error)) => Outcome::Failed(error),
             Err(Expired::Attempt) => Outcome::OutOfTime,
@@ -232,7 +233,7 @@ async fn attempts(
         entry.state.stats.retries.count();
         tried.push(endpoint.id);
         let pause = retry::pause(&policy.back_off, exchange.attempts, &mut worker.rng());
-        let waited = exchange.within(None, tokio::time::sleep(pause)).await;
+        let waited = exchange.within(None, pin!(sleep(pause))).await;
         waited.map_err(|expired| expired.rejection(exchange.is_incomplete()))?;
     }
 }

@@ -267,10 +267,10 @@ fn serve(worker: &Rc<Worker>, accepted: Accepted) {
         .and_then(|()| TcpStream::from_std(stream));
     match stream {
         Ok(stream) => {
-            let served = connection::serve(Rc::clone(worker), stream, connection, drain);
+            let worker = Rc::clone(worker);
             tokio::task::spawn_local(async move {
                 let _counted = (open, place);
-                served.await;
+                connection::serve(worker, stream, connection, drain).await;
             });
         }
         Err(error) => tracing::warn!(port = connection.port, %error, "connection lost"),

@@ -236,15 +236,14 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for PerStream {
     fn execute(&self, stream: F) {
         let Self(streams) = self;
         let open = Open::new(streams);
-        let overdue = streams.next.take().unwrap_or_default();
+        let moving = WhileItMoves {
+            stream: Box::pin(stream),
+            overdue: streams.next.take().unwrap_or_default(),
+            alarm: None,
+        };
         tokio::task::spawn_local(async move {
             let _open = open;
-            WhileItMoves {
-                stream: Box::pin(stream),
-                overdue,
-                alarm: None,
-            }
-            .await;
+            moving.await;
         });
     }
 }

@@ -1,6 +1,9 @@
 //! Enforces `faultInjection`: delays and aborts a share of the requests, before anything else is done with them.
 
+use std::pin::pin;
+
 use http::StatusCode;
+use tokio::time::sleep;
 use weir_plan::PerMillion;
 use weir_plan::features::fault_injection::{Abort, AbortStatus, Delay, FaultInjection};
 
@@ -20,7 +23,7 @@ pub(crate) async fn apply(
         && is_drawn(*share, worker)
     {
         exchange.flags.add(Flag::DelayInjected);
-        let waited = exchange.within(None, tokio::time::sleep(*fixed)).await;
+        let waited = exchange.within(None, pin!(sleep(*fixed))).await;
         waited.map_err(|expired| expired.rejection(exchange.is_incomplete()))?;
     }
     match abort {

@@ -272,7 +272,7 @@ impl ClusterState {
                     },
                 },
             };
-            return connect::open_http2(self, endpoint, worker, slot).await;
+            return Box::pin(connect::open_http2(self, endpoint, worker, slot)).await;
         }
     }
 }

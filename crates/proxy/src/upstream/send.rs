@@ -177,7 +177,8 @@ impl ClusterState {
                 {
                     let as_asked = is_connect && response.status().is_success()
                         || http_upgrade::is_as_asked(response.headers(), upgrade.as_ref());
-                    let switched = switched(as_asked, response, (permit, active)).await;
+                    let switched = switched(as_asked, response, (permit, active));
+                    let switched = Box::pin(switched).await;
                     // Its connection is the tunnel's now, or closes here.
                     drop(channel);
                     return switched.map_err(|kind| SendError {
@@ -236,8 +237,10 @@ impl ClusterState {
             };
             match turn {
                 Turn::Use(channel) => return Ok(channel),
+                // In a box, so that not every request has room in it for what few do.
                 Turn::Open(slot) => {
-                    return connect::open(self, endpoint, worker, slot, offer).await;
+                    let opened = connect::open(self, endpoint, worker, slot, offer);
+                    return Box::pin(opened).await;
                 }
                 // From before HTTP/1.1 was spoken, or in the way of what only goes over that: it takes no more requests.
                 Turn::Share(_) => endpoint.shared.close(),
