@@ -193,8 +193,8 @@ fn a_header_that_does_not_come_in_time_ends_the_connection() {
     let large = binary(1, 0x11, &[&v4()[..], &[0; 1_000]].concat());
     let halves: [&[u8]; 4] = [b"", &TEXT[..10], &SIGNATURE[..7], &large[..500]];
     for (count, half) in halves.into_iter().enumerate() {
-        let mut client = gateway.connect();
         let start = Instant::now();
+        let mut client = gateway.connect();
         client.send(half);
         assert_eq!(client.rest(), "", "{half:?}");
         assert!(start.elapsed() >= SOON, "{half:?}");
