@@ -107,10 +107,13 @@ pub(crate) async fn forward(
         credential::inject(&mut head.headers, own);
     }
     if !exchange.bodiless {
+        let policy = exchange.settings.policy();
         let keeping = Keeping {
             again: retry.is_some_and(|it| it.num_retries > 0),
-            most: exchange.settings.policy().connection.buffer_limit as usize,
-            trailers: exchange.has_trailers(),
+            most: policy.connection.buffer_limit as usize,
+            trailers: exchange
+                .has_trailers()
+                .then_some(policy.headers.with_underscores),
             says_its_end: exchange.request.version == Version::HTTP_2,
         };
         exchange.upload = Some(Arc::new(Upload::new(body, keeping, taps, Instant::now())));

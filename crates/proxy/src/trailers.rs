@@ -41,14 +41,6 @@ pub(crate) fn prepare(trailers: &mut HeaderMap) {
     for name in HEAD_ONLY {
         trailers.remove(name);
     }
-    let odd: smallvec::SmallVec<[HeaderName; 2]> = trailers
-        .keys()
-        .filter(|name| name.as_str().contains('_'))
-        .cloned()
-        .collect();
-    for name in odd {
-        trailers.remove(name);
-    }
 }
 
 /// Announces the trailers of a call of gRPC to a client of HTTP/1.1, which gets only those that are announced. Backends that
@@ -79,7 +71,6 @@ mod tests {
             "connection",
             "upgrade",
             "x-forwarded-for",
-            "content_length",
             "grpc-status",
         ] {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();

@@ -14,10 +14,11 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use weir_plan::WithUnderscores;
 
 use super::{BodyError, Tap};
 use crate::features::timeout::Progress;
-use crate::trailers;
+use crate::{headers, trailers};
 
 /// The body of one request.
 #[derive(Debug)]
@@ -33,8 +34,8 @@ struct State {
     /// Bytes that are kept at most.
     most: usize,
     trailers: Option<HeaderMap>,
-    /// Whether trailers are passed on.
-    with_trailers: bool,
+    /// Which trailers are passed on, see [`Keeping`].
+    with_trailers: Option<WithUnderscores>,
     /// Whether the source knows that it has come to its end.
     says_its_end: bool,
     end: Option<End>,
@@ -58,8 +59,8 @@ pub(crate) struct Keeping {
     pub(crate) again: bool,
     /// Bytes that are kept at most: what the listener buffers for a connection, which bounds what can be retried.
     pub(crate) most: usize,
-    /// Whether trailers are passed on.
-    pub(crate) trailers: bool,
+    /// Which trailers are passed on. None: none; those with an underscore in their name only where heads may have such.
+    pub(crate) trailers: Option<WithUnderscores>,
     /// Whether the source knows that it has come to its end, as it does in HTTP/2.
     pub(crate) says_its_end: bool,
 }
@@ -197,9 +198,12 @@ impl State {
                     }
                     Err(frame) => {
                         let trailers = frame.into_trailers().ok();
-                        self.trailers = trailers.filter(|_| self.with_trailers);
+                        self.trailers = trailers.filter(|_| self.with_trailers.is_some());
                         if let Some(trailers) = &mut self.trailers {
                             trailers::prepare(trailers);
+                            if self.with_trailers != Some(WithUnderscores::Allow) {
+                                headers::remove_underscores(trailers);
+                            }
                         }
                     }
                 },

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use regex::bytes::Regex;
 use weir_plan::{HeaderChanges, ListenerHeaderChanges, StringMatch};
 
 use crate::pattern::Patterns;
+
+/// What says whom a message is for and where it ends, which no match on names removes. No change by name can be one of
+/// these: the engine refuses it.
+const KEPT: [HeaderName; 3] = [CONTENT_LENGTH, HOST, TRANSFER_ENCODING];
 
 /// Changes of headers, compiled.
 #[derive(Debug)]
@@ -53,7 +58,7 @@ impl HeaderRules {
         if !remove_on_match.is_empty() {
             let gone: smallvec::SmallVec<[HeaderName; 4]> = headers
                 .keys()
-                .filter(|name| remove_on_match.any(name.as_str()))
+                .filter(|name| remove_on_match.any(name.as_str()) && !KEPT.contains(name))
                 .cloned()
                 .collect();
             for name in gone {

@@ -45,6 +45,8 @@ pub(super) struct Standing {
     pub(super) policy: Option<PolicyId>,
     /// Whether it has the listener as part of a whole Gateway.
     pub(super) by_gateway: bool,
+    /// The policy of the whole Gateway, if another has the listener.
+    pub(super) gateways: Option<PolicyId>,
     pub(super) lost: Vec<Lost>,
 }
 
@@ -114,6 +116,7 @@ impl Claims {
         let mut standing = Standing {
             policy: None,
             by_gateway: false,
+            gateways: None,
             lost: Vec::new(),
         };
         let mut lost: Vec<(PolicyId, String)> = Vec::new();
@@ -127,6 +130,9 @@ impl Claims {
                     standing.by_gateway = part == 2;
                 }
                 (Some(loser), Some(winner)) if loser != winner => {
+                    if part == 2 {
+                        standing.gateways = Some(loser);
+                    }
                     let name = &self.policies[winner].name;
                     lost.push((loser, format!("replaced by a more specific policy: {name}")));
                 }

@@ -39,12 +39,20 @@ struct Served<'a> {
     /// The addresses that it shares with others: those of its Gateway, or all.
     address: Option<&'a NamespacedName>,
     standing: Standing,
+    /// The policies that would have it, but say nothing here, and why.
+    kept_out: Vec<(PolicyId, Arc<str>)>,
+}
+
+impl Served<'_> {
+    /// The policies that are told of it: those that say nothing here, and the one that has it.
+    fn policies(&self) -> impl Iterator<Item = PolicyId> + '_ {
+        let kept_out = self.kept_out.iter().map(|(id, _)| *id);
+        kept_out.chain(self.standing.policy)
+    }
 }
 
 /// What a listener has come to.
 struct Outcome {
-    /// Why its policy says nothing here, which leaves the listener with the defaults.
-    kept_out: Option<Arc<str>>,
     invalid: Option<Arc<str>>,
     default_host: Option<Arc<str>>,
     tls: Option<Arc<ListenerTls>>,
@@ -57,8 +65,12 @@ pub(super) fn of_each(
     claims: &Claims,
     found: &mut Diagnostics,
 ) -> Used {
-    let served = served(attachments, context, claims);
-    let policies: BTreeSet<PolicyId> = served.iter().filter_map(|it| it.standing.policy).collect();
+    let mut served = served(attachments, context, claims);
+    // Where a listener's own policy says nothing, that of its Gateway is next.
+    for _ in 0..2 {
+        keep_out(&mut served, claims);
+    }
+    let policies: BTreeSet<PolicyId> = served.iter().flat_map(Served::policies).collect();
     let lowered: BTreeMap<PolicyId, Lowered> = policies
         .into_iter()
         .map(|id| {
@@ -72,9 +84,8 @@ pub(super) fn of_each(
     let outcomes: Vec<Outcome> = served
         .iter()
         .map(|it| match it.standing.policy {
-            Some(id) => outcome(it, &lowered[&id], &served, attachments),
+            Some(id) => outcome(it, &lowered[&id], attachments),
             None => Outcome {
-                kept_out: None,
                 invalid: None,
                 default_host: None,
                 tls: None,
@@ -83,13 +94,13 @@ pub(super) fn of_each(
         .collect();
     let on_ports = served.iter().zip(&outcomes).map(|(it, outcome)| {
         let valid = it.standing.policy;
-        let valid = valid.filter(|_| outcome.invalid.is_none() && outcome.kept_out.is_none());
+        let valid = valid.filter(|_| outcome.invalid.is_none());
         ((it.address, it.node.port), &it.node.key, valid)
     });
     let sockets = ports::settle(on_ports, &lowered, claims, found);
     let mut reaches: BTreeMap<PolicyId, Reach> = BTreeMap::new();
     for (it, outcome) in served.iter().zip(&outcomes) {
-        if let Some(id) = it.standing.policy {
+        for id in it.policies() {
             let Reach {
                 http,
                 tls,
@@ -107,9 +118,10 @@ pub(super) fn of_each(
     };
     for (it, outcome) in served.into_iter().zip(outcomes) {
         let key = &it.node.key;
-        if let Some(id) = it.standing.policy {
-            let why = outcome.kept_out.as_ref().or(outcome.invalid.as_ref());
-            let told = (key.clone(), why.cloned());
+        let kept_out = it.kept_out.into_iter().map(|(id, why)| (id, Some(why)));
+        let has = it.standing.policy.map(|id| (id, outcome.invalid.clone()));
+        for (id, why) in kept_out.chain(has) {
+            let told = (key.clone(), why);
             used.by_policy.entry(id).or_default().push(told);
         }
         let socket = &sockets[&(it.address, it.node.port)];
@@ -153,31 +165,18 @@ fn served<'a>(attachments: &'a Attachments, context: &Context, claims: &Claims) 
                     Addresses::PerGateway => Some(gateway),
                 },
                 standing: claims.standing(index),
+                kept_out: Vec::new(),
             })
         })
         .collect()
 }
 
-fn outcome(
-    listener: &Served<'_>,
-    lowered: &Lowered,
-    all: &[Served<'_>],
-    attachments: &Attachments,
-) -> Outcome {
+fn outcome(listener: &Served<'_>, lowered: &Lowered, attachments: &Attachments) -> Outcome {
     let invalid = |why: String| Outcome {
-        kept_out: None,
         invalid: Some(why.into()),
         default_host: None,
         tls: None,
     };
-    if let Some(why) = overlap(listener, all) {
-        return Outcome {
-            kept_out: Some(why.into()),
-            invalid: None,
-            default_host: None,
-            tls: None,
-        };
-    }
     let (default_host, no_host) = if lowered.default_host && listener.http {
         match default_host(listener.node, attachments) {
             Ok(host) => (Some(host), None),
@@ -191,7 +190,6 @@ fn outcome(
     }
     match listener.tls.map(|it| lowered.tls.apply(it)).transpose() {
         Ok(tls) => Outcome {
-            kept_out: None,
             invalid: None,
             default_host,
             tls: tls.map(Arc::new),
@@ -200,11 +198,38 @@ fn outcome(
     }
 }
 
+/// Takes listeners from the policies that cannot be told apart on them, and gives them to those of their Gateways.
+fn keep_out(served: &mut [Served<'_>], claims: &Claims) {
+    let reasons: Vec<_> = served.iter().map(|it| overlap(it, served)).collect();
+    for (it, why) in served.iter_mut().zip(reasons) {
+        let (Some(id), Some(why)) = (it.standing.policy, why) else {
+            continue;
+        };
+        let Standing {
+            policy,
+            by_gateway,
+            gateways,
+            lost,
+        } = &mut it.standing;
+        *policy = gateways.take();
+        *by_gateway = policy.is_some();
+        if let Some(next) = *policy {
+            lost.retain(|it| it.policy != claims.policies[next].name);
+        }
+        let name = claims.policies[id].name.clone();
+        lost.push(Lost {
+            policy: name,
+            reason: why.clone(),
+        });
+        it.kept_out.push((id, why.into()));
+    }
+}
+
 /// Why a policy cannot be on a listener for clear text: others on its port, whose connections look the same, do not have
 /// it. A policy of a whole Gateway leaves its own listeners to other policies.
 fn overlap(listener: &Served<'_>, all: &[Served<'_>]) -> Option<String> {
     let clear = |it: &Served<'_>| it.http && it.node.protocol == "HTTP";
-    if !clear(listener) {
+    if !clear(listener) || listener.standing.policy.is_none() {
         return None;
     }
     let (key, policy) = (&listener.node.key, listener.standing.policy);
@@ -263,23 +288,15 @@ fn of_listener(
     let Standing {
         policy,
         by_gateway: _,
-        mut lost,
+        gateways: _,
+        lost,
     } = standing;
     let Outcome {
-        kept_out,
         invalid,
         default_host,
         tls,
     } = outcome;
     let named = |id: PolicyId| claims.policies[id].name.clone();
-    let policy = match (policy, kept_out) {
-        (Some(id), Some(why)) => {
-            let (policy, reason) = (named(id), why.to_string());
-            lost.push(Lost { policy, reason });
-            None
-        }
-        (policy, _) => policy,
-    };
     let of_policy = policy.map(|id| &lowered[&id]);
     let valid = of_policy.filter(|_| invalid.is_none());
     let mut client = valid.map_or(ClientPolicy::DEFAULT, |it| it.client.clone());

@@ -17,7 +17,7 @@ use weir_proxy::{
     AccessLogForm, AccessLogOptions, AccessLogTarget, Limits, ListenError, Options, Proxy,
     TextFormat,
 };
-use weir_resolve::{Context, Memo, Severity};
+use weir_resolve::{Context, Memo, Severity, Statuses};
 
 use crate::backend::Backend;
 use crate::client::wait_until;
@@ -168,6 +168,7 @@ impl Setup {
             log,
             memo: Memo::default(),
             refused: Vec::new(),
+            statuses: Statuses::default(),
         };
         gateway.apply(documents);
         gateway
@@ -182,6 +183,7 @@ pub(crate) struct Gateway {
     pub(crate) clock: Clock,
     /// Ports that could not be bound when the newest documents were applied.
     pub(crate) refused: Vec<ListenError>,
+    statuses: Statuses,
     moved: EndpointMap,
     log: Option<TempDir>,
     memo: Memo,
@@ -238,6 +240,7 @@ impl Gateway {
         let mut endpoints = weir_resolve::endpoints(&loaded.resources);
         endpoints.extend(self.moved.clone());
         self.refused = self.proxy.apply(&resolution.plan, &endpoints);
+        self.statuses = resolution.statuses;
     }
 
     /// Where port 80 of the YAML is served.
@@ -253,6 +256,15 @@ impl Gateway {
     /// Where each port of the YAML is served.
     pub(crate) fn addresses(&self) -> BTreeMap<u16, SocketAddr> {
         self.proxy.addresses()
+    }
+
+    /// The conditions of a ClientTrafficPolicy, such as `Accepted=True Accepted TEXT`.
+    pub(crate) fn told(&self, policy: &str) -> Vec<String> {
+        let ancestors = &self.statuses.client_policies[&NamespacedName::new("default", policy)];
+        let conditions = ancestors.iter().flat_map(|it| &it.conditions);
+        conditions
+            .map(|it| format!("{}={:?} {} {}", it.r#type, it.status, it.reason, it.message))
+            .collect()
     }
 
     /// The data plane.

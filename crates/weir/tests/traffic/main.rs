@@ -18,6 +18,7 @@ mod gateway;
 
 mod backend_tls;
 mod circuit_breaker;
+mod client_traffic;
 mod connect;
 mod cors;
 mod extended_connect;

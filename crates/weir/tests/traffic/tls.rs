@@ -1,7 +1,7 @@
 //! HTTPS listeners: server names, protocols, versions, and which requests belong to a connection.
 
 pub(crate) mod client;
-mod clients;
+pub(crate) mod clients;
 mod hostile;
 mod renewal;
 
@@ -19,7 +19,7 @@ use crate::http2;
 use client::{Pair, Trust};
 
 /// A listener for HTTPS on port 443 for `hostname` (empty: all) that shows the certificates of these Secrets.
-fn listener(name: &str, hostname: &str, secrets: &[&str]) -> String {
+pub(crate) fn listener(name: &str, hostname: &str, secrets: &[&str]) -> String {
     let hostname = match hostname {
         "" => String::new(),
         hostname => format!("hostname: \"{hostname}\", "),
@@ -31,7 +31,7 @@ fn listener(name: &str, hostname: &str, secrets: &[&str]) -> String {
     )
 }
 
-fn edge(listeners: &[&str]) -> String {
+pub(crate) fn edge(listeners: &[&str]) -> String {
     format!(
         "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: edge}}\n\
          spec: {{gatewayClassName: weir, listeners: [{}]}}\n",

@@ -62,6 +62,48 @@ spec:
 }
 
 #[test]
+fn where_a_listeners_own_policy_is_kept_out_its_gateways_is_next() {
+    let all = |settings: &str| aged(OLD, &client("all", "Gateway edge", settings));
+    let one = aged(
+        NEW,
+        &client("one", "Gateway edge#http", "scheme: MatchBackend"),
+    );
+    let why = "ClientTrafficPolicy is being applied to multiple http (non https) listeners (shop/edge/other) \
+               on the same port, which is not allowed";
+    for settings in ["http3: {}", "connection: {connectionLimit: {value: 7}}"] {
+        let resolution = resolved_from(&base(), &format!("{}{one}", all(settings)));
+        let [http, other] = ["http", "other"].map(|it| standing(&resolution, it));
+        assert_eq!(http, (Some("all".to_owned()), vec![format!("one: {why}")]));
+        assert_eq!(other, (Some("all".to_owned()), Vec::new()));
+        let [http, other] = ["http", "other"].map(|it| of_clients(&resolution, it));
+        assert_eq!(http, other, "connections of the port are all alike");
+        assert_eq!(
+            told(&resolution, "one"),
+            [format!("Gateway edge#http: Accepted=False Invalid {why}.")]
+        );
+    }
+    // What is wrong with that one counts then.
+    let invalid = all("connection: {bufferLimit: 1T}");
+    let resolution = resolved_from(&base(), &format!("{invalid}{one}"));
+    assert_eq!(answers(&resolution, "http"), [500, 500, 500]);
+    // Where it may not be there either, nobody has the listener.
+    let second = "
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: second, namespace: shop}
+spec:
+  gatewayClassName: weir
+  listeners: [{name: http, protocol: HTTP, port: 80, hostname: second.example.com}]
+";
+    let more = format!("{second}{}{one}", all("http3: {}"));
+    let resolution = resolved_from(&base(), &more);
+    let (policy, lost) = standing(&resolution, "http");
+    assert_eq!(policy, None);
+    assert_eq!(lost.len(), 2, "{lost:?}");
+}
+
+#[test]
 fn what_holds_before_a_listener_is_known_is_the_same_for_the_port() {
     let policies = [
         aged(

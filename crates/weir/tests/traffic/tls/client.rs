@@ -1,6 +1,6 @@
 //! Clients that speak TLS, and certificates for tests: made on the spot, trusted by the clients that are told to.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
@@ -111,7 +111,18 @@ impl Trust {
 
     /// Connects, and completes the handshake.
     pub(crate) fn connect(&self, address: SocketAddr, server_name: &str) -> io::Result<Secured> {
-        let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+        self.connect_behind(b"", address, server_name)
+    }
+
+    /// The same behind bytes in clear text.
+    pub(crate) fn connect_behind(
+        &self,
+        first: &[u8],
+        address: SocketAddr,
+        server_name: &str,
+    ) -> io::Result<Secured> {
+        let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+        socket.write_all(first)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         let name = ServerName::try_from(server_name.to_owned()).expect("a host name");

@@ -11,13 +11,14 @@ use crate::client::{request, wait_until};
 use crate::gateway::{Gateway, route, to};
 
 /// Somebody who signs the certificates of clients.
-struct Authority {
+pub(crate) struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    /// A new one.
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate().expect("keys can be made");
         let mut params = CertificateParams::new(Vec::new()).expect("no names are fine");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -28,7 +29,8 @@ impl Authority {
         }
     }
 
-    fn config_map(&self) -> String {
+    /// A ConfigMap `ca` with its certificate.
+    pub(crate) fn config_map(&self) -> String {
         format!(
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: ca}}\ndata:\n  ca.crt: |\n    {}\n",
             self.pem.replace('\n', "\n    ")
@@ -36,7 +38,7 @@ impl Authority {
     }
 
     /// A client with a certificate of this authority, valid from and until these years.
-    fn client(&self, trust: &Trust, years: [i32; 2]) -> Trust {
+    pub(crate) fn client(&self, trust: &Trust, years: [i32; 2]) -> Trust {
         let key = KeyPair::generate().expect("keys can be made");
         let mut params = CertificateParams::new(vec!["client".to_owned()]).expect("a name");
         params.not_before = rcgen::date_time_ymd(years[0], 1, 1);
