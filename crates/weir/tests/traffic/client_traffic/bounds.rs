@@ -73,6 +73,10 @@ fn a_stream_has_the_pause_of_its_route_before_that_of_its_listener() {
     let begun = Instant::now();
     assert_eq!(get(gateway.address(), "any.example", "/").status, 504);
     assert!(begun.elapsed() >= LIMIT);
+    // The first request still waits at its gate.
+    gate.open();
+    let gate = Gate::default();
+    let backend = Backend::holding(&gate);
     let route = policy(
         "route",
         "HTTPRoute app",
