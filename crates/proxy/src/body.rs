@@ -39,6 +39,8 @@ enum Source {
     Empty,
     Full(Bytes),
     Incoming(Incoming),
+    /// The same over HTTP/2, where the end of a body is said.
+    Stream(Incoming),
     Upload(upload::Attempt),
     /// No body, but what a connection is that has switched protocols.
     Switched(tunnel::Endpoint),
@@ -51,6 +53,9 @@ pub enum BodyError {
     /// The connection that it came over failed, or carried something that is no body.
     #[error("the body broke off: {0}")]
     Peer(#[from] hyper::Error),
+    /// The stream that it came over was reset, with the reason that is no error.
+    #[error("the stream was reset")]
+    Reset,
     /// The client's request broke off.
     #[error("the request's body broke off")]
     Client,
@@ -81,9 +86,14 @@ impl Body {
         }
     }
 
-    /// What a connection brings.
+    /// What a connection of HTTP/1 brings.
     pub const fn incoming(incoming: Incoming) -> Self {
         Self::of(Source::Incoming(incoming))
+    }
+
+    /// What a stream of HTTP/2 brings.
+    pub(crate) const fn stream(incoming: Incoming) -> Self {
+        Self::of(Source::Stream(incoming))
     }
 
     /// A client's body for the next attempt. None: it cannot be sent again.
@@ -156,15 +166,13 @@ impl Body {
                 self.source = Source::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Source::Incoming(incoming) => {
-                let mut polled = ready!(Pin::new(incoming).poll_frame(cx));
-                if let Some(Ok(frame)) = &mut polled
-                    && let Some(trailers) = frame.trailers_mut()
-                {
-                    trailers::prepare(trailers);
-                }
-                Poll::Ready(polled.map(|frame| frame.map_err(BodyError::Peer)))
-            }
+            Source::Incoming(incoming) => poll_incoming(incoming, cx),
+            Source::Stream(incoming) => match ready!(poll_incoming(incoming, cx)) {
+                // Reset with NO_ERROR, which ends it for hyper without an error: that may follow a whole response, to stop
+                // the request, but does not make one of what has come until then.
+                None if !incoming.is_end_stream() => Poll::Ready(Some(Err(BodyError::Reset))),
+                polled => Poll::Ready(polled),
+            },
             Source::Upload(attempt) => attempt.poll_frame(cx),
             Source::Copy(copy) => copy.poll_frame(cx),
         }
@@ -194,12 +202,26 @@ impl Body {
     }
 }
 
+fn poll_incoming(
+    incoming: &mut Incoming,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    let mut polled = ready!(Pin::new(incoming).poll_frame(cx));
+    if let Some(Ok(frame)) = &mut polled
+        && let Some(trailers) = frame.trailers_mut()
+    {
+        trailers::prepare(trailers);
+    }
+    Poll::Ready(polled.map(|frame| frame.map_err(BodyError::Peer)))
+}
+
 impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match &self.source {
             Source::Empty => "Empty",
             Source::Full(_) => "Full",
             Source::Incoming(_) => "Incoming",
+            Source::Stream(_) => "Stream",
             Source::Upload(_) => "Upload",
             Source::Switched(_) => "Switched",
             Source::Copy(_) => "Copy",
@@ -273,7 +295,7 @@ impl HttpBody for Body {
         match &self.source {
             Source::Empty | Source::Switched(_) => true,
             Source::Full(_) => false,
-            Source::Incoming(incoming) => incoming.is_end_stream(),
+            Source::Incoming(incoming) | Source::Stream(incoming) => incoming.is_end_stream(),
             Source::Upload(attempt) => attempt.is_end_stream(),
             Source::Copy(copy) => copy.is_end_stream(),
         }
@@ -283,7 +305,7 @@ impl HttpBody for Body {
         match &self.source {
             Source::Empty | Source::Switched(_) => SizeHint::with_exact(0),
             Source::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Incoming(incoming) => incoming.size_hint(),
+            Source::Incoming(incoming) | Source::Stream(incoming) => incoming.size_hint(),
             Source::Upload(attempt) => attempt.size_hint(),
             Source::Copy(copy) => copy.size_hint(),
         }

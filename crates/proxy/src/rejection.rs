@@ -171,7 +171,6 @@ impl Rejection {
         };
         let (status, body) = if grpc {
             let grpc_status = grpc_status.unwrap_or_else(|| grpc_status_of(status));
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(grpc_status)));
             if let Some(message) = grpc_message(&text) {
                 headers.insert(GRPC_MESSAGE, message);
@@ -190,6 +189,10 @@ impl Rejection {
         }
         if let Some(content) = content {
             headers::change(&mut headers, &content.headers);
+        }
+        if grpc {
+            // Whatever the type of the text that stands in `grpc-message`.
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         }
         let mut response = Response::new(body);
         *response.status_mut() = status;

@@ -219,7 +219,7 @@ impl ClusterState {
                     return switched(response, extended, lease).await;
                 }
                 Ok(response) => {
-                    return Ok(response.map(|body| Body::incoming(body).holding(lease)));
+                    return Ok(response.map(|body| Body::stream(body).holding(lease)));
                 }
                 Err(mut error) => match error.take_message() {
                     // The endpoint was about to close it: nothing of the request has been looked at.

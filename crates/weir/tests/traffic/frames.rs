@@ -35,6 +35,21 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// The next one on a connection; none: it has ended.
+    pub(crate) fn read(stream: &mut impl Read) -> Option<Self> {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).expect("it is small")];
+        stream.read_exact(&mut payload).ok()?;
+        Some(Self {
+            kind: head[3],
+            flags: head[4],
+            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+            payload,
+        })
+    }
+
     /// The error code of RST_STREAM, or of GOAWAY.
     pub(crate) fn code(&self) -> u32 {
         let code = &self.payload[if self.kind == GOAWAY { 4 } else { 0 }..];
@@ -181,17 +196,7 @@ impl Connection {
 
     /// The next frame; none: the connection has ended.
     pub(crate) fn next(&mut self) -> Option<Frame> {
-        let mut head = [0; 9];
-        self.stream.read_exact(&mut head).ok()?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; usize::try_from(length).expect("it is small")];
-        self.stream.read_exact(&mut payload).ok()?;
-        Some(Frame {
-            kind: head[3],
-            flags: head[4],
-            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
-            payload,
-        })
+        Frame::read(&mut self.stream)
     }
 
     /// The next frame of a stream, or the end of the connection in place of it: a GOAWAY with an error, or none.

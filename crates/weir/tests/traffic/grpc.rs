@@ -1,6 +1,9 @@
 //! gRPC and what it needs: trailers in both directions over every pair of protocols, and answers of the gateway's own.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::pin::Pin;
+use std::sync::mpsc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -9,8 +12,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming};
 
 use crate::backend::{Backend, Gate, Step};
-use crate::client::{call, wait_until};
-use crate::frames::{self, Connection, HEADERS, RST_STREAM};
+use crate::client::{PATIENCE, call, wait_until};
+use crate::frames::{
+    self, Connection, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS,
+};
 use crate::gateway::{EDGE, Gateway, policy, route_all};
 use crate::http2::Client;
 use crate::http2_upstream::{self, Answer};
@@ -276,7 +281,7 @@ fn an_upload_that_breaks_off_is_no_whole_request() {
         for (n, pause) in [false, true].into_iter().enumerate() {
             let stream = 4 * u32::try_from(n).expect("it is small") + 1;
             client.request(stream, &head, false).expect("it is taken");
-            let data = frames::frame(frames::DATA, 0, stream, b"hello");
+            let data = frames::frame(DATA, 0, stream, b"hello");
             client.send(&data).expect("it is taken");
             if pause {
                 wait_until("the backend's connection is there", || requests.open() > 0);
@@ -294,5 +299,72 @@ fn an_upload_that_breaks_off_is_no_whole_request() {
                 "{reason}: the other one came to no end"
             );
         }
+    }
+}
+
+#[test]
+fn a_response_that_is_reset_is_whole_only_where_it_says_so() {
+    // (the flags of its data, the code of the reset behind them, whether it is whole)
+    let cases = [
+        (0, 8_u32, false),
+        // NO_ERROR says that the rest of the request is not wanted, and nothing of the response.
+        (0, 0, false),
+        (END_STREAM, 0, true),
+    ];
+    for (flags, code, whole) in cases {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = listener.local_addr().expect("it is bound").port();
+        let (go_on, told) = mpsc::channel();
+        let backend = std::thread::spawn(move || {
+            let (mut connection, _) = listener.accept().expect("the gateway connects");
+            let patience = Some(PATIENCE);
+            connection.set_read_timeout(patience).expect("an option");
+            let mut preface = [0; PREFACE.len()];
+            let read = connection.read_exact(&mut preface);
+            read.expect("the gateway says hello");
+            let hello = frames::frame(SETTINGS, 0, 0, &[]);
+            connection.write_all(&hello).expect("the gateway takes it");
+            let stream = loop {
+                let frame = frames::Frame::read(&mut connection).expect("a request");
+                if frame.kind == HEADERS {
+                    break frame.stream;
+                }
+            };
+            let head = frames::frame(HEADERS, END_HEADERS, stream, &[0x88]);
+            let data = frames::frame(DATA, flags, stream, b"hello");
+            let reset = frames::frame(RST_STREAM, 0, stream, &code.to_be_bytes());
+            connection.write_all(&head).expect("the gateway takes it");
+            told.recv().expect("the head has arrived");
+            let rest = [data, reset].concat();
+            connection.write_all(&rest).expect("the gateway takes it");
+            while frames::Frame::read(&mut connection).is_some() {}
+        });
+        let app = format!(
+            "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: Backend\nmetadata: {{name: app}}\n\
+             spec: {{appProtocols: [gateway.envoyproxy.io/h2c], endpoints: [{{ip: {{address: 127.0.0.1, port: {port}}}}}]}}\n"
+        );
+        let gateway = Gateway::setup()
+            .log()
+            .start(&[EDGE, &app, &route_all("app")]);
+        let mut client = Connection::open(gateway.address());
+        // The request goes on meanwhile.
+        let head = frames::fields(&[("POST", "/")], &[]);
+        client.request(1, &head, false).expect("it is taken");
+        assert_eq!(client.next_of(1).expect("a head").status(), 200);
+        go_on.send(()).expect("the backend waits for it");
+        let ended = loop {
+            let frame = client.next_of(1).expect("an end");
+            match frame.kind {
+                RST_STREAM => break false,
+                _ if frame.flags & END_STREAM != 0 => break true,
+                _ => {}
+            }
+        };
+        assert_eq!(ended, whole, "{flags} {code}");
+        let line = &gateway.logged(1)[0];
+        let flag = if whole { "-" } else { "UC" };
+        assert_eq!(line["response_flags"], flag, "{line}");
+        drop(gateway);
+        backend.join().expect("the backend ends");
     }
 }

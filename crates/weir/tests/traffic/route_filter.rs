@@ -132,7 +132,7 @@ fn operators_are_filled_in_from_the_request() {
 fn a_call_of_grpc_gets_the_grpc_form_of_an_answer() {
     let denied = filter(
         "denied",
-        "{directResponse: {statusCode: 403, body: {type: Inline, inline: no entry}}}",
+        "{directResponse: {statusCode: 403, contentType: text/html, body: {type: Inline, inline: no entry}}}",
     );
     let route = rules(&[rule("/", "denied", "")]);
     let route = route.replace("kind: HTTPRoute\n", "kind: GRPCRoute\n");
@@ -142,6 +142,7 @@ fn a_call_of_grpc_gets_the_grpc_form_of_an_answer() {
     let bytes = request("POST", "any.example", "/a.B/C", &headers, b"");
     let response = call(gateway.address(), &bytes);
     assert_eq!(response.brief(), (200, String::new()));
+    assert_eq!(response.header("content-type"), Some("application/grpc"));
     assert_eq!(response.header("grpc-status"), Some("7"));
     assert_eq!(response.header("grpc-message"), Some("no entry"));
 }
