@@ -4,6 +4,7 @@
 //! for it. Each file has one subject. What the same policies come to is looked at once, so that the work grows with the
 //! number of policies and rules. Only what can be proved is said.
 
+mod backends;
 mod clients;
 mod deprecated;
 mod effect;
@@ -34,6 +35,7 @@ pub use silence::{IGNORE, Ignored, WARNINGS};
 pub fn lint(resources: &Resources, resolution: &Resolution) -> Vec<Diagnostic> {
     let found = &mut Diagnostics::default();
     let in_force = in_force(&resolution.policies);
+    backends::check(resources, found);
     clients::check(resolution, found);
     deprecated::check(resources, found);
     silence::check(resources, found);

@@ -14,7 +14,7 @@ use crate::resources::{Objects, Resources};
 pub const IGNORE: &str = "weir.dev/ignore-findings";
 
 /// The ids of all warnings about objects that are read, sorted.
-pub const WARNINGS: [&str; 33] = [
+pub const WARNINGS: [&str; 34] = [
     "certificate-expired",
     "certificate-expires-soon",
     "certificate-for-other-names",
@@ -27,6 +27,7 @@ pub const WARNINGS: [&str; 33] = [
     "invalid-target",
     "kind-not-served",
     "limit-unreachable",
+    "nameless-endpoint",
     "no-backends",
     "no-reference-grant",
     "not-enforced",

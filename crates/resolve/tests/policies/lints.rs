@@ -1,5 +1,6 @@
 //! Lints: each finds what it is for, and nothing where that is almost so.
 
+mod backends;
 mod clients;
 mod effect;
 mod limits;
