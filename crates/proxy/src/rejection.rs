@@ -37,6 +37,9 @@ pub(crate) struct Rejection {
     pub(crate) close: bool,
 }
 
+/// The content type of an answer to a call of gRPC.
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+
 impl Rejection {
     /// An answer with a status and details only.
     pub(crate) fn new(status: StatusCode, details: impl Into<Cow<'static, str>>) -> Self {
@@ -171,6 +174,7 @@ impl Rejection {
         };
         let (status, body) = if grpc {
             let grpc_status = grpc_status.unwrap_or_else(|| grpc_status_of(status));
+            headers.insert(CONTENT_TYPE, GRPC);
             headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(grpc_status)));
             if let Some(message) = grpc_message(&text) {
                 headers.insert(GRPC_MESSAGE, message);
@@ -189,10 +193,10 @@ impl Rejection {
         }
         if let Some(content) = content {
             headers::change(&mut headers, &content.headers);
-        }
-        if grpc {
-            // Whatever the type of the text that stands in `grpc-message`.
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            if grpc {
+                // Whatever the type of the text that stands in `grpc-message`.
+                headers.insert(CONTENT_TYPE, GRPC);
+            }
         }
         let mut response = Response::new(body);
         *response.status_mut() = status;
