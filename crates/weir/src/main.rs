@@ -35,15 +35,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use mimalloc::MiMalloc;
 use weir_provider::ReadError;
 
 use crate::cli::{Cli, Command};
 use crate::telemetry::LogControl;
-
-/// Each message in HTTP/1.1 takes a buffer of 8 KiB for its head, which is where the C library's allocator is slow.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let Cli {
