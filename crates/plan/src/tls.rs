@@ -68,6 +68,11 @@ pub enum CipherSuite {
 }
 
 impl CipherSuite {
+    /// The names in an entry of a list: one, or those of suites of equal rank, which Envoy writes as `[A|B]`.
+    pub fn names(entry: &str) -> impl Iterator<Item = &str> {
+        entry.trim_matches(['[', ']']).split('|')
+    }
+
     /// The one of this name, OpenSSL's or IANA's; none: it is not spoken.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {

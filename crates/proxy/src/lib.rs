@@ -37,6 +37,7 @@ mod tunnel;
 mod upstream;
 mod websocket;
 mod worker;
+mod writes;
 
 pub use access_log::{KEYS as ACCESS_LOG_KEYS, TextFormat};
 pub use options::{AccessLogForm, AccessLogOptions, AccessLogTarget, Limits, Options};

@@ -1,6 +1,6 @@
 //! Fills the resources from a cluster: watches it, hands on snapshots, and writes statuses back as long as it leads.
 //!
-//! All of it runs on one thread. [`start`] returns when everything has been listed once.
+//! All of it runs on one thread. [`Watch::first`] returns when everything has been listed once.
 
 mod joined;
 mod kinds;

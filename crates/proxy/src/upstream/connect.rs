@@ -19,8 +19,8 @@ use super::http2;
 use super::pool::Slot;
 use super::{Channel, EndpointState, Overdue, SendErrorKind};
 use crate::cluster::ClusterState;
-use crate::tls::HTTP_2;
 use crate::tunnel::Wire;
+use crate::writes::passes_on_writes;
 
 /// How long a connection may take to be ready again after a response, where another worker drives it.
 const TURNAROUND: Duration = Duration::from_millis(100);
@@ -160,13 +160,11 @@ async fn dial(
     let only_http1 = offer == Offer::OnlyHttp1;
     let (secured, chosen) = match socket {
         Dialled::Tcp(it) => {
-            let stream = tls.connect(it, to, only_http1).await?;
-            let chosen = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
+            let (stream, chosen) = tls.connect(it, to, only_http1).await?;
             (Dialled::TlsOverTcp(Box::new(stream)), chosen)
         }
         Dialled::Unix(it) => {
-            let stream = tls.connect(it, to, only_http1).await?;
-            let chosen = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
+            let (stream, chosen) = tls.connect(it, to, only_http1).await?;
             (Dialled::TlsOverUnix(Box::new(stream)), chosen)
         }
         Dialled::TlsOverTcp(_) | Dialled::TlsOverUnix(_) => return Ok((socket, http2)),
@@ -299,35 +297,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
+passes_on_writes!(impl[S: AsyncWrite + Unpin] Socket<S>);
 
 /// Moves the bytes of a connection until it ends, switches protocols, is aborted, or has been idle or alive for too long.
 async fn drive(

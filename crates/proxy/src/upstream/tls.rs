@@ -46,7 +46,7 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// Begins to speak TLS.
+    /// Begins to speak TLS. With whether the endpoint has chosen HTTP/2.
     ///
     /// # Errors
     /// When the endpoint is not whom it has to be, or does not speak TLS; in words.
@@ -55,7 +55,7 @@ impl Connector {
         stream: S,
         endpoint: &Endpoint,
         only_http1: bool,
-    ) -> Result<TlsStream<S>, String>
+    ) -> Result<(TlsStream<S>, bool), String>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -70,7 +70,9 @@ impl Connector {
         };
         let connector = TlsConnector::from(Arc::clone(config));
         let connected = connector.connect(name, stream).await;
-        connected.map_err(|error| format!("TLS: {error}"))
+        let stream = connected.map_err(|error| format!("TLS: {error}"))?;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
+        Ok((stream, http2))
     }
 
     /// What an endpoint is called, where each has a name of its own.

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::policy::{GROUP, KIND, OBJECT_NAME, PERCENT, TARGET_SELECTOR};
+use super::policy::{GROUP, KIND, OBJECT_NAME, TARGET_SELECTOR};
 use super::policy_traffic::{HEADER_NAME, STRING_MATCH};
+use super::policy_upstream::HTTP2;
 use super::schema::Schema::{Bool, ByteSize, Integer, List, Object, Text, Words};
 use super::schema::{self, DURATION, INT32, Schema, TEXT, Unique, list, may, must, up_to};
 use super::values::At;
@@ -258,21 +259,6 @@ const HTTP1: Schema = Object(&[
     may("http10", Object(&[may("useDefaultHost", Bool)])),
     may("ignoredUpgradeTypes", STRING_MATCHES),
     may("disableSafeMaxConnectionDuration", Bool),
-]);
-const HTTP2: Schema = Object(&[
-    may("initialStreamWindowSize", ByteSize),
-    may("initialConnectionWindowSize", ByteSize),
-    may("maxConcurrentStreams", Integer(1, 2_147_483_647)),
-    may("onInvalidMessage", TEXT),
-    may(
-        "connectionKeepalive",
-        Object(&[
-            may("interval", DURATION),
-            may("timeout", DURATION),
-            may("intervalJitter", PERCENT),
-            may("idleInterval", DURATION),
-        ]),
-    ),
 ]);
 
 const fn from_one_to_64(items: Schema, unique: Unique) -> schema::List {

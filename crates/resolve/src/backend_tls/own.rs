@@ -154,13 +154,13 @@ pub(crate) fn read(
         min_version,
         max_version,
         ciphers: known(
-            ciphers,
+            entries(ciphers).flat_map(CipherSuite::names),
             "ciphers",
             CipherSuite::named,
             &ListenerTls::CIPHERS,
         )?,
         curves: known(
-            ecdh_curves,
+            entries(ecdh_curves),
             "ecdhCurves",
             Curve::named,
             &ListenerTls::CURVES,
@@ -172,21 +172,23 @@ pub(crate) fn read(
     })
 }
 
+fn entries(list: &Option<Vec<String>>) -> impl Iterator<Item = &str> {
+    list.iter().flatten().map(String::as_str)
+}
+
 /// Those of a list that are spoken, each once; all, where there is no list.
-fn known<T: Copy + PartialEq>(
-    written: &Option<Vec<String>>,
+fn known<'a, T: Copy + PartialEq>(
+    written: impl Iterator<Item = &'a str>,
     field: &str,
     named: fn(&str) -> Option<T>,
     all: &[T],
 ) -> Result<Vec<T>, String> {
-    let Some(written) = written.as_ref().filter(|it| !it.is_empty()) else {
+    let written: Vec<&str> = written.collect();
+    if written.is_empty() {
         return Ok(all.to_vec());
-    };
+    }
     let mut known = Vec::new();
-    // Envoy writes suites of the same rank as `[A|B]`.
-    let words = written.iter();
-    let words = words.flat_map(|it| it.trim_matches(['[', ']']).split('|'));
-    for it in words.filter_map(named) {
+    for it in written.iter().copied().filter_map(named) {
         if !known.contains(&it) {
             known.push(it);
         }

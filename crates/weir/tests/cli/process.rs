@@ -39,15 +39,24 @@ pub(crate) fn output(args: &[&str]) -> Output {
 }
 
 /// Waits for a condition.
-pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, condition)
+}
+
+/// Waits for a condition that has a limit of its own.
+pub(crate) fn within<T>(
+    patience: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> Option<T>,
+) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = condition() {
             return value;
         }
         assert!(
-            start.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}"
+            start.elapsed() < patience,
+            "not within {patience:?}: {what}"
         );
         std::thread::sleep(Duration::from_millis(5));
     }

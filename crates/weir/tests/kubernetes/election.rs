@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, GATEWAYS, Replica, Site};
 use crate::http;
-use crate::process::eventually;
+use crate::process::{eventually, within};
 
 /// Each replica tells another address, so that the status of the Gateway says who wrote it.
 const ADDRESSES: [&str; 3] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
@@ -44,13 +44,11 @@ pub(crate) fn one_writes(cluster: &Cluster, name: &str) {
 
     first.weir.signal("KILL");
     first.weir.wait();
-    let killed = Instant::now();
-    // Longer than anything else takes, so it has a limit of its own.
-    while !leads(&second) {
-        assert!(killed.elapsed() < KILLED, "{:#?}", second.weir.log());
+    // Longer than anything else takes.
+    within(KILLED, "the Lease is taken", || {
         assert_eq!(http::get(second.weir.listening(80), "/").status, 200);
-        std::thread::sleep(Duration::from_millis(100));
-    }
+        leads(&second).then_some(())
+    });
     told(ADDRESSES[1]);
 
     let third = start(ADDRESSES[2]);

@@ -22,6 +22,7 @@ use crate::cluster::ClusterState;
 use crate::upstream::EndpointState;
 use crate::upstream::connect::next_look;
 use crate::upstream::pool::Slot;
+use crate::writes::passes_on_writes;
 
 /// Bytes of responses that may be on their way, for a stream and for all: Envoy Gateway's defaults.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -129,35 +130,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noticed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Noticed<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
+passes_on_writes!(impl[S: AsyncWrite + Unpin] Noticed<S>);
 
 /// The tasks that hyper moves a connection's bytes in.
 #[derive(Clone, Default)]

@@ -97,23 +97,24 @@ pub(super) fn lower(
         _ => TlsVersion::V1_3,
     });
     let ciphers = ciphers.filter(|it| !it.is_empty()).map(|words| {
-        // Envoy writes suites of the same rank as `[A|B]`.
-        let words: Vec<String> = words
-            .iter()
-            .flat_map(|it| it.trim_matches(['[', ']']).split('|'))
-            .map(str::to_owned)
-            .collect();
-        known(&words, "ciphers", "Ciphers", CipherSuite::named, found)
+        let groups = words.iter().map(|it| CipherSuite::names(it));
+        known(groups, "ciphers", "Ciphers", CipherSuite::named, found)
     });
-    let curves = ecdh_curves
-        .filter(|it| !it.is_empty())
-        .map(|words| known(&words, "ecdhCurves", "ECDHCurves", Curve::named, found));
+    let curves = ecdh_curves.filter(|it| !it.is_empty()).map(|words| {
+        known(
+            alone(&words),
+            "ecdhCurves",
+            "ECDHCurves",
+            Curve::named,
+            found,
+        )
+    });
     let alpn = alpn_protocols.map(|words| {
         if words.is_empty() {
             Vec::new()
         } else {
             known(
-                &words,
+                alone(&words),
                 "alpnProtocols",
                 "ALPNProtocols",
                 AlpnProtocol::named,
@@ -131,16 +132,25 @@ pub(super) fn lower(
     }
 }
 
-/// What is known of these words, each once. Others are left out; the policy is invalid where none is left.
-fn known<T: PartialEq>(
-    words: &[String],
+/// Entries of one word each.
+fn alone(words: &[String]) -> impl Iterator<Item = [&str; 1]> {
+    words.iter().map(|it| [it.as_str()])
+}
+
+/// What is known of the words in these entries, each once. Others are left out; the policy is invalid where none is left.
+fn known<'a, T: PartialEq>(
+    entries: impl Iterator<Item = impl IntoIterator<Item = &'a str>>,
     field: &str,
     name: &str,
     read: fn(&str) -> Option<T>,
     found: &mut Faults,
 ) -> Vec<T> {
     let mut all = Vec::new();
-    for (index, word) in words.iter().enumerate() {
+    let mut words = Vec::new();
+    for (index, entry) in entries.enumerate() {
+        words.extend(entry.into_iter().map(|word| (index, word)));
+    }
+    for &(index, word) in &words {
         match read(word) {
             Some(it) if all.contains(&it) => {}
             Some(it) => all.push(it),
@@ -151,6 +161,7 @@ fn known<T: PartialEq>(
         }
     }
     if all.is_empty() {
+        let words: Vec<&str> = words.into_iter().map(|(_, word)| word).collect();
         let text = format!("none of {name} is spoken: {}", words.join(", "));
         found.add(TLS, format!("tls.{field}"), text);
     }

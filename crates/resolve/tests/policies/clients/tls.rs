@@ -283,6 +283,10 @@ fn what_is_not_spoken_is_told() {
             vec!["setting-ignored spec.tls.ciphers[0]"],
         ),
         (
+            "ciphers: ['[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-AES256-GCM-SHA384]', AES128-SHA]",
+            vec!["setting-ignored spec.tls.ciphers[1]"],
+        ),
+        (
             "ciphers: [AES128-SHA]",
             vec![
                 "invalid-policy spec.tls.ciphers",
